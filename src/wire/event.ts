@@ -1,0 +1,39 @@
+/**
+ * Text whose bytes are not valid UTF-8. SQLite stores such text as it came, so it travels and is
+ * written back byte for byte; a JavaScript string would replace what it cannot represent.
+ */
+export class RawText {
+  constructor(readonly bytes: Uint8Array) {}
+}
+
+/**
+ * One SQLite value. The five storage classes keep their identity:
+ * NULL `null`, INTEGER `bigint`, REAL `number` (1.0 is not 1n), TEXT `string` or {@link RawText}, BLOB `Uint8Array`.
+ */
+export type SqlValue = null | bigint | number | string | RawText | Uint8Array;
+
+export type ChangeType = "insert" | "update" | "delete";
+
+/** One change of one row, as it travels. */
+export interface ChangeEvent {
+  /** Node that made the change, 1 … 2^63 − 1. */
+  readonly node: bigint;
+  /** Row id of the change in its table's change log on that node: a hint only, ids start again with a new database. */
+  readonly id: bigint;
+  readonly type: ChangeType;
+  readonly table: string;
+  /**
+   * Column name to value, by column name in ascending code-unit order when we encoded it.
+   * A delete carries at least the key columns; `rowid` stands for the key of a table without one.
+   */
+  readonly row: ReadonlyMap<string, SqlValue>;
+  /** Hash of the sender's schema; absent in some events of the Go original. */
+  readonly schemaHash: string | undefined;
+  /** Hybrid clock of the change, Unix nanoseconds; absent in events of the Go original, which then take the time of their message. */
+  readonly ts: bigint | undefined;
+  /**
+   * Content hash, 0 … 2^52 − 1, over table, kind (delete or not) and the encoded bytes of the row: the third part of a version.
+   * Sender and receiver compute it alike, as both hash the same bytes.
+   */
+  readonly hash: number;
+}
