@@ -23,17 +23,21 @@ export interface ChangeEvent {
   readonly type: ChangeType;
   readonly table: string;
   /**
-   * Column name to value, by column name in ascending code-unit order when we encoded it.
-   * A delete carries at least the key columns; `rowid` stands for the key of a table without one.
+   * Names of the columns that the change carries, ascending by code unit. A delete carries at least the key columns;
+   * `rowid` stands for the key of a table without one.
+   * Events with the same columns share one array (as long as the decoder remembers it), so that whoever needs a plan
+   * for a set of columns can keep it by the identity of this array.
    */
-  readonly row: ReadonlyMap<string, SqlValue>;
+  readonly columns: readonly string[];
+  /** The value of each column, in the order of {@link columns}. */
+  readonly values: readonly SqlValue[];
   /** Hash of the sender's schema; absent in some events of the Go original. */
   readonly schemaHash: string | undefined;
   /** Hybrid clock of the change, Unix nanoseconds; absent in events of the Go original, which then take the time of their message. */
   readonly ts: bigint | undefined;
   /**
-   * Content hash, 0 … 2^52 − 1, over table, kind (delete or not) and the encoded bytes of the row: the third part of a version.
-   * Sender and receiver compute it alike, as both hash the same bytes.
+   * Content hash, 0 … 2^52 − 1, over table, kind (delete or not) and the encoded row: the third part of a version.
+   * Sender and receiver compute it alike, and an event that is decoded and encoded again keeps it.
    */
   readonly hash: number;
 }

@@ -1,0 +1,274 @@
+/**
+ * Batches: how the changes of whole transactions are cut into messages, and put together again.
+ *
+ * A batch that fits into one message travels without any mark. A larger one travels as parts, each marked with the
+ * batch's name and with `k/n`; the parts' contents, one after the other, are one CBOR sequence.
+ */
+
+import { createHash, type Hash } from "node:crypto";
+import { WireError } from "../lib/errors.ts";
+import { CborWriter } from "./cbor.ts";
+import { EventDecoder, writeEvent } from "./codec.ts";
+import { compress, decompress, isCompressed, MAX_MESSAGE_BYTES } from "./compression.ts";
+import type { ChangeEvent, ChangeType, SqlValue } from "./event.ts";
+import type { EventShape } from "./shape.ts";
+
+/** More parts than this are refused by sender and receiver. */
+export const MAX_PARTS = 100_000;
+
+/** Largest event that is put together from parts: SQLite's default limit of a row is 10^9 bytes. */
+export const MAX_EVENT_BYTES = 1 << 30;
+
+const BATCH_HASH_CHARS = 16;
+const MESSAGE_HASH_CHARS = 32;
+const MAX_INT64 = 0x7fff_ffff_ffff_ffffn;
+const BATCH_NAME = /^([1-9]\d{0,18})-([1-9]\d{0,18})-([1-9]\d{0,18})-([1-9]\d{0,5})-([0-9a-f]{16})$/;
+const PART = /^([1-9]\d{0,5})\/([1-9]\d{0,5})$/;
+
+/** One message of a batch. */
+export interface BatchPart {
+  /** What the message holds, compressed if that was asked for. */
+  readonly data: Uint8Array;
+  /** The header fields to send along: both for a part, neither for a message that is a batch of its own. */
+  readonly batch: string | undefined;
+  readonly part: string | undefined;
+}
+
+/** Changes that take effect together, ready to be sent. */
+export interface Batch {
+  readonly parts: readonly BatchPart[];
+  /** `<node>-<first ts>-<last ts>-<parts>-<hash of contents and cuts>`; undefined for a single message. */
+  readonly name: string | undefined;
+  readonly firstTs: bigint;
+  readonly lastTs: bigint;
+  /** How many events it holds. */
+  readonly count: number;
+}
+
+export interface BatchLimits {
+  /** Events in one message, 1 or more. */
+  readonly maxBatch: number;
+  /** Bytes in one message before compression; leave room for headers and for a frame around what does not compress. */
+  readonly maxMessageBytes: number;
+  readonly compress: boolean;
+}
+
+/**
+ * Encodes events and cuts them into messages: between two events wherever possible, and through an event only when it
+ * exceeds a message by itself. The same events under the same limits always become the same batch.
+ * A writer is used again after {@link finish} and keeps its memory.
+ */
+export class BatchWriter {
+  readonly #node: bigint;
+  readonly #limits: BatchLimits;
+  readonly #writer = new CborWriter(64 * 1024);
+  #data: Uint8Array[] = [];
+  #contents: Hash | undefined;
+  /** Events in the message that is being filled. */
+  #events = 0;
+  #count = 0;
+  #firstTs = 0n;
+  #lastTs = 0n;
+
+  constructor(node: bigint, limits: BatchLimits) {
+    if (limits.maxBatch < 1 || limits.maxMessageBytes < 1) {
+      throw new RangeError("Cannot batch: limit below 1");
+    }
+    this.#node = node;
+    this.#limits = limits;
+  }
+
+  /** How many events were added since the last {@link finish}. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** How many parts are complete: a batch of more than {@link MAX_PARTS} is refused by {@link finish}. */
+  get closedParts(): number {
+    return this.#data.length;
+  }
+
+  /** Adds one event, and returns its content hash. @param values in the order of `shape.columns` */
+  add(shape: EventShape, type: ChangeType, id: bigint, ts: bigint, values: readonly SqlValue[]): number {
+    const { maxBatch, maxMessageBytes } = this.#limits;
+    const writer = this.#writer;
+    if (this.#events >= maxBatch) this.#close(writer.length);
+    const start = writer.length;
+    const hash = writeEvent(writer, shape, this.#node, type, id, ts, values);
+    if (writer.length > maxMessageBytes && start > 0) this.#close(start);
+    if (writer.length > maxMessageBytes) this.#slice(maxMessageBytes);
+    this.#events++;
+    this.#count++;
+    this.#cover(ts);
+    return hash;
+  }
+
+  /** Everything added since the last time, which was one event at least. */
+  finish(): Batch {
+    if (this.#count === 0) throw new RangeError("Cannot finish batch: it is empty");
+    // A single message needs no name, so nothing is hashed for it.
+    this.#close(this.#writer.length, this.#data.length > 0);
+    const name = this.#name();
+    const parts = this.#data.map((data, index, { length }) => ({
+      data,
+      batch: name,
+      part: name === undefined ? undefined : `${index + 1}/${length}`,
+    }));
+    const batch = { parts, name, firstTs: this.#firstTs, lastTs: this.#lastTs, count: this.#count };
+    this.#reset();
+    return batch;
+  }
+
+  /** A victim of REPLACE has a `ts` below its neighbours', so order alone does not tell the range. */
+  #cover(ts: bigint): void {
+    if (this.#count === 1 || ts < this.#firstTs) this.#firstTs = ts;
+    if (this.#count === 1 || ts > this.#lastTs) this.#lastTs = ts;
+  }
+
+  /** Makes the first bytes written a message of their own. */
+  #close(length: number, named = true): void {
+    this.#keep(0, length, named);
+    this.#writer.discard(length);
+    this.#events = 0;
+  }
+
+  /** Cuts off whole messages and leaves the rest, which the next events may join. It is moved once, however long it was. */
+  #slice(maxMessageBytes: number): void {
+    let start = 0;
+    for (; this.#writer.length - start > maxMessageBytes; start += maxMessageBytes) {
+      this.#keep(start, start + maxMessageBytes, true);
+    }
+    this.#writer.discard(start);
+  }
+
+  #keep(start: number, end: number, named: boolean): void {
+    if (this.#data.length === MAX_PARTS) {
+      throw new RangeError(`Cannot cut batch: it has more than ${MAX_PARTS} parts`);
+    }
+    const content = this.#writer.bytes.subarray(start, end);
+    if (named) this.#hashContent(content);
+    // A piece that starts in the middle of a BLOB may look like a frame; inside a real one nobody takes it for that.
+    const framed = this.#limits.compress || isCompressed(content);
+    this.#data.push(framed ? compress(content) : content.slice());
+  }
+
+  /** Contents are hashed before compression: another release of zstd must not make another batch of the same changes. */
+  #hashContent(content: Uint8Array): void {
+    this.#contents ??= createHash("sha256");
+    this.#contents.update(`${content.length}:`).update(content);
+  }
+
+  #name(): string | undefined {
+    if (this.#contents === undefined) return undefined;
+    const hash = this.#contents.digest("hex").slice(0, BATCH_HASH_CHARS);
+    return `${this.#node}-${this.#firstTs}-${this.#lastTs}-${this.#data.length}-${hash}`;
+  }
+
+  #reset(): void {
+    this.#writer.clear();
+    this.#data = [];
+    this.#contents = undefined;
+    this.#events = 0;
+    this.#count = 0;
+  }
+}
+
+/**
+ * The id under which a message is stored once: its sender and a hash of all that is in it. A retry has the same id;
+ * the same changes cut differently after a crash have others, or JetStream would drop them as duplicates.
+ */
+export function messageId(node: bigint, headers: ReadonlyMap<string, string>, data: Uint8Array): string {
+  const hash = createHash("sha256");
+  const fields = [...headers].sort(([a], [b]) => a < b ? -1 : 1);
+  hash.update(JSON.stringify(fields)).update(data);
+  return `${node}-${hash.digest("hex").slice(0, MESSAGE_HASH_CHARS)}`;
+}
+
+/** What the name of a batch says. */
+export interface BatchName {
+  readonly node: bigint;
+  readonly firstTs: bigint;
+  readonly lastTs: bigint;
+  readonly parts: number;
+  readonly hash: string;
+}
+
+/** Reads the `batch` header; anything but a name that {@link BatchWriter} could have given is a WireError. */
+export function parseBatchName(text: string): BatchName {
+  const fields = BATCH_NAME.exec(text)?.slice(1) as [string, string, string, string, string] | undefined;
+  if (fields === undefined) throw new WireError(`Cannot read batch name "${shortened(text)}": unknown form`);
+  const [node, firstTs, lastTs] = [BigInt(fields[0]), BigInt(fields[1]), BigInt(fields[2])];
+  const parts = Number(fields[3]);
+  if (node > MAX_INT64 || lastTs > MAX_INT64 || firstTs > lastTs || parts < 2 || parts > MAX_PARTS) {
+    throw new WireError(`Cannot read batch name "${text}": value out of range`);
+  }
+  return { node, firstTs, lastTs, parts, hash: fields[4] };
+}
+
+/** Which part of how many. */
+export interface PartNumber {
+  /** From 1. */
+  readonly index: number;
+  readonly count: number;
+}
+
+/** Reads the `part` header, `k/n`; WireError unless 1 ≤ k ≤ n, 2 ≤ n ≤ {@link MAX_PARTS}. */
+export function parsePart(text: string): PartNumber {
+  const fields = PART.exec(text);
+  const [index, count] = [Number(fields?.[1]), Number(fields?.[2])];
+  if (!(index <= count && count >= 2 && count <= MAX_PARTS)) {
+    throw new WireError(
+      `Cannot read part number "${shortened(text)}": 1/2 to ${MAX_PARTS}/${MAX_PARTS} expected`,
+    );
+  }
+  return { index, count };
+}
+
+/**
+ * Decodes the parts of one batch in order of their number, and yields the events that each part completes, so that
+ * only one part and an event that was cut have to be in memory. Throws a WireError for anything malformed,
+ * which may be after the first events were yielded: apply them in a transaction.
+ *
+ * @param parts contents of the messages, compressed or not
+ */
+export function* decodeParts(
+  parts: Iterable<Uint8Array>,
+  decoder: EventDecoder = new EventDecoder(),
+): Generator<ChangeEvent[], void, undefined> {
+  let pending: Uint8Array[] = [];
+  let size = 0;
+  let due = 1;
+  for (const part of parts) {
+    const content = decompress(part, MAX_MESSAGE_BYTES);
+    pending.push(content);
+    size += content.length;
+    if (size > MAX_EVENT_BYTES) {
+      throw new WireError(`Cannot decode batch: an event exceeds ${MAX_EVENT_BYTES} bytes`);
+    }
+    if (size < due) continue;
+    const bytes = joined(pending, size);
+    const { events, consumed, needed } = decoder.decodePrefix(bytes);
+    if (events.length > 0) yield events;
+    size -= consumed;
+    pending = size === 0 ? [] : [bytes.subarray(consumed)];
+    // A cut event is tried again when it may be whole and has doubled: else its time would grow with its parts' square.
+    due = Math.max(1, needed - consumed, size * 2);
+  }
+  if (size > 0) yield decoder.decode(joined(pending, size));
+}
+
+function joined(pieces: readonly Uint8Array[], size: number): Uint8Array {
+  if (pieces.length === 1) return pieces[0] as Uint8Array;
+  const whole = new Uint8Array(size);
+  let position = 0;
+  for (const piece of pieces) {
+    whole.set(piece, position);
+    position += piece.length;
+  }
+  return whole;
+}
+
+/** Hostile text is shown, but not all of it. */
+function shortened(text: string): string {
+  return text.length <= 80 ? text : `${text.slice(0, 80)}…`;
+}
