@@ -1,0 +1,49 @@
+import { HarmonyLiteError } from "../lib/errors.ts";
+import { redactor } from "../lib/redact.ts";
+import { check } from "./check.ts";
+import { cleanup } from "./cleanup.ts";
+import { type Command, parseCommand, UsageError } from "./command.ts";
+import { renderHelp } from "./help.ts";
+import { init } from "./init.ts";
+import { EXIT, type Io } from "./io.ts";
+import { run } from "./run.ts";
+import { renderVersion } from "./version.ts";
+
+/** Does what the arguments ask for and returns the exit code. Never throws, never exits. */
+export async function main(args: readonly string[], io: Io): Promise<number> {
+  try {
+    await execute(parseCommand(args), io);
+    return EXIT.ok;
+  } catch (error) {
+    if (io.signal.aborted && error === io.signal.reason) return EXIT.interrupted;
+    io.stderr.write(describe(error));
+    return error instanceof UsageError ? EXIT.usage : EXIT.failure;
+  }
+}
+
+async function execute(command: Command, io: Io): Promise<void> {
+  switch (command.name) {
+    case "run":
+      return await run(command.choice, io);
+    case "check":
+      return await check(command.choice, io);
+    case "cleanup":
+      return await cleanup(command, io);
+    case "init":
+      return await init(command, io);
+    case "version":
+      return io.stdout.write(renderVersion());
+    case "help":
+      return io.stdout.write(renderHelp(command.topic));
+  }
+}
+
+/** What was foreseen needs no stack; what was not is a bug, and its stack says where. */
+function describe(error: unknown): string {
+  const redact = redactor();
+  if (!(error instanceof HarmonyLiteError)) {
+    const stack = error instanceof Error ? error.stack ?? error.message : String(error);
+    return redact(`harmonylite: unexpected error, please report it\n${stack}\n`);
+  }
+  return redact(`harmonylite: ${error.message}\n${error.hint === undefined ? "" : `  ${error.hint}\n`}`);
+}

@@ -1,0 +1,233 @@
+import { parseArgs } from "node:util";
+import type { Override } from "../config/sources.ts";
+import { HarmonyLiteError } from "../lib/errors.ts";
+import { nearest } from "../lib/nearest.ts";
+
+/** Which configuration a command works with. */
+export interface ConfigChoice {
+  /** Undefined: sought at the usual places. */
+  readonly path: string | undefined;
+  readonly overrides: readonly Override[];
+}
+
+/** Everything that the program can be asked to do; whatever is not one of these is a usage error. */
+export type Command =
+  | { readonly name: "run"; readonly choice: ConfigChoice }
+  | { readonly name: "check"; readonly choice: ConfigChoice }
+  | {
+    readonly name: "cleanup";
+    readonly choice: ConfigChoice;
+    readonly all: boolean;
+    readonly discardPending: boolean;
+  }
+  | {
+    readonly name: "init";
+    readonly path: string;
+    readonly force: boolean;
+    readonly overrides: readonly Override[];
+  }
+  | { readonly name: "version" }
+  | { readonly name: "help"; readonly topic: CommandName | undefined };
+
+export type CommandName = Command["name"];
+
+/** The command line cannot be understood; nothing was done. */
+export class UsageError extends HarmonyLiteError {
+  override name = "UsageError";
+
+  constructor(message: string, hint = "`harmonylite help` lists commands and options.") {
+    super("USAGE", message, { hint });
+  }
+}
+
+/** What each command does, in the order of the help. */
+export const COMMANDS: Readonly<Record<CommandName, string>> = {
+  run: "Replicate the database until stopped. The default.",
+  check: "Judge the configuration and end.",
+  cleanup: "Send what is pending, remove triggers and change logs from the database, and end.",
+  init: "Write an annotated configuration file (config.toml unless FILE is given).",
+  version: "Print the version.",
+  help: "Print this, or the options of one command.",
+};
+
+interface Option {
+  /** What stands for its value in the help; without one it is a switch. */
+  readonly value?: string;
+  readonly commands: readonly CommandName[];
+  /** The setting that it beats. */
+  readonly key?: string;
+  readonly help: string;
+}
+
+const WITH_CONFIG = ["run", "check", "cleanup"] as const;
+
+/** Every option. Those that are called like a command stand for it: `-check` is `check`. */
+export const OPTIONS: Readonly<Record<string, Option>> = {
+  config: {
+    value: "FILE",
+    commands: WITH_CONFIG,
+    help: "Configuration; else ./config.toml, then /etc/harmonylite/config.toml.",
+  },
+  "db-path": { value: "FILE", commands: [...WITH_CONFIG, "init"], key: "db_path", help: "Beats db_path." },
+  "node-id": { value: "N", commands: [...WITH_CONFIG, "init"], key: "node_id", help: "Beats node_id." },
+  verbose: { commands: WITH_CONFIG, key: "logging.verbose", help: "Beats logging.verbose." },
+  all: { commands: ["cleanup"], help: "Remove every trace: versions, positions and clock too." },
+  "discard-pending": {
+    commands: ["cleanup"],
+    help: "Go on when pending changes cannot be sent: they are lost.",
+  },
+  force: { commands: ["init"], help: "Write over a file that exists." },
+};
+
+/** Throws {@link UsageError}. No arguments mean `run`. */
+export function parseCommand(args: readonly string[]): Command {
+  const line = readLine(args);
+  const name = line.commands[0] ?? "run";
+  const other = line.commands.find((command) => command !== name);
+  if (other !== undefined) throw new UsageError(`Cannot do "${name}" and "${other}" at once`);
+  for (const { option } of line.options) requireOption(name, option);
+  return makeCommand(name, line);
+}
+
+/** The command line in its parts. */
+interface Line {
+  /** As words or as options. */
+  readonly commands: readonly CommandName[];
+  /** What follows the command. */
+  readonly words: readonly string[];
+  readonly options: readonly { readonly option: string; readonly text: string }[];
+}
+
+function makeCommand(name: CommandName, line: Line): Command {
+  const words = [...line.words];
+  const command = ((): Command => {
+    const has = (wanted: string): boolean =>
+      line.options.findLast(({ option }) => option === wanted)?.text === "true";
+    switch (name) {
+      case "run":
+      case "check":
+        return { name, choice: chooseConfig(line) };
+      case "cleanup":
+        return { name, choice: chooseConfig(line), all: has("all"), discardPending: has("discard-pending") };
+      case "init":
+        return {
+          name,
+          path: words.shift() ?? "config.toml",
+          force: has("force"),
+          overrides: overridesOf(line),
+        };
+      case "version":
+        return { name };
+      case "help":
+        return { name, topic: readTopic(words.shift()) };
+    }
+  })();
+  if (words.length > 0) {
+    throw new UsageError(`Cannot understand "${words[0]}": ${name} takes no such argument`);
+  }
+  return command;
+}
+
+function readLine(args: readonly string[]): Line {
+  const commands: CommandName[] = [];
+  const words: string[] = [];
+  const options: { option: string; text: string }[] = [];
+  for (const token of tokenize(args)) {
+    if (token.kind === "positional") {
+      if (words.length === 0 && commands.length === 0) commands.push(readCommandName(token.value));
+      else words.push(token.value);
+    } else if (token.kind === "option") {
+      const text = readOptionText(token.name, token.value, token.inlineValue === true);
+      if (!isCommandName(token.name)) options.push({ option: token.name, text });
+      else if (text === "true") commands.push(token.name);
+    }
+  }
+  return helpWins({ commands, words, options });
+}
+
+/** `run --help` asks for help on `run`. */
+function helpWins(line: Line): Line {
+  if (!line.commands.includes("help") || line.commands[0] === "help") return line;
+  const [topic] = line.commands;
+  return { commands: ["help"], words: topic === undefined ? [] : [topic], options: [] };
+}
+
+function tokenize(args: readonly string[]): NonNullable<ReturnType<typeof parseArgs>["tokens"]> {
+  const values = Object.entries(OPTIONS).map(([name, { value }]) => {
+    return [name, { type: value === undefined ? "boolean" as const : "string" as const }] as const;
+  });
+  const { tokens } = parseArgs({
+    args: normalize(args),
+    options: { ...Object.fromEntries(values), help: { type: "boolean", short: "h" } },
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
+  return tokens;
+}
+
+/** `-config` → `--config`: one dash or two, both work. Nothing after `--` is touched. */
+function normalize(args: readonly string[]): string[] {
+  const end = args.indexOf("--");
+  return args.map((arg, index) => {
+    return (end === -1 || index < end) && /^-[a-zA-Z][a-zA-Z-]+(=|$)/.test(arg) ? `-${arg}` : arg;
+  });
+}
+
+function readOptionText(name: string, value: string | undefined, isInline: boolean): string {
+  const option = isCommandName(name) ? { value: undefined } : OPTIONS[name];
+  if (option === undefined) throw unknown("option", `--${name}`, optionNames());
+  if (option.value === undefined) {
+    if (value === undefined || value === "true" || value === "false") return value ?? "true";
+    throw new UsageError(`Cannot understand --${name}=${value}: it takes no value`);
+  }
+  // What looks like an option is one: `--config --verbose` lacks the file. Inline, anything goes.
+  if (value === undefined || value === "" || !isInline && value.startsWith("-")) {
+    throw new UsageError(`Cannot understand --${name}: it needs a value, --${name} ${option.value}`);
+  }
+  return value;
+}
+
+function chooseConfig(line: Line): ConfigChoice {
+  return {
+    path: line.options.findLast(({ option }) => option === "config")?.text,
+    overrides: overridesOf(line),
+  };
+}
+
+function overridesOf({ options }: Line): Override[] {
+  return options.flatMap(({ option, text }) => {
+    const key = OPTIONS[option]?.key;
+    return key === undefined ? [] : [{ option: `--${option}`, key, text }];
+  });
+}
+
+function requireOption(name: CommandName, option: string): void {
+  const { commands = [] } = OPTIONS[option] ?? {};
+  if (commands.includes(name)) return;
+  throw new UsageError(`Cannot use --${option} with "${name}": it goes with ${commands.join(", ")}`);
+}
+
+function readTopic(word: string | undefined): CommandName | undefined {
+  return word === undefined ? undefined : readCommandName(word);
+}
+
+function readCommandName(word: string): CommandName {
+  if (isCommandName(word)) return word;
+  throw unknown("command", word, Object.keys(COMMANDS));
+}
+
+function isCommandName(word: string): word is CommandName {
+  return Object.hasOwn(COMMANDS, word);
+}
+
+function optionNames(): string[] {
+  return [...Object.keys(OPTIONS), ...Object.keys(COMMANDS)].map((name) => `--${name}`);
+}
+
+function unknown(what: string, word: string, candidates: readonly string[]): UsageError {
+  const near = nearest(word, candidates);
+  return new UsageError(
+    `Cannot understand "${word}": no such ${what}${near === undefined ? "" : `; did you mean "${near}"?`}`,
+  );
+}

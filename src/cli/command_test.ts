@@ -1,0 +1,131 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { type Command, COMMANDS, OPTIONS, parseCommand, UsageError } from "./command.ts";
+
+function parse(line: string): Command {
+  return parseCommand(line.split(" ").filter((word) => word !== ""));
+}
+
+function run(path?: string): Command {
+  return { name: "run", choice: { path, overrides: [] } };
+}
+
+Deno.test("run is what happens without a command, in either spelling", () => {
+  assert.deepEqual(parse(""), run());
+  for (const line of ["run --config x.toml", "-config x.toml", "--config=x.toml", "-config=x.toml run"]) {
+    assert.deepEqual(parse(line), run("x.toml"), line);
+  }
+});
+
+Deno.test("a command may be an option with one dash or two, before or after the others", () => {
+  const expected = { name: "check", choice: { path: "x.toml", overrides: [] } };
+  for (
+    const line of [
+      "-config x.toml -check",
+      "-check -config x.toml",
+      "--check --config x.toml",
+      "check -config x.toml",
+    ]
+  ) {
+    assert.deepEqual(parse(line), expected, line);
+  }
+  assert.deepEqual(parse("-version"), { name: "version" });
+  assert.deepEqual(parse("-cleanup"), parse("cleanup"));
+});
+
+Deno.test("settings given as options keep their name, so that an error can tell it", () => {
+  assert.deepEqual(parse("-node-id 7 -verbose --db-path=a.db"), {
+    name: "run",
+    choice: {
+      path: undefined,
+      overrides: [
+        { option: "--node-id", key: "node_id", text: "7" },
+        { option: "--verbose", key: "logging.verbose", text: "true" },
+        { option: "--db-path", key: "db_path", text: "a.db" },
+      ],
+    },
+  });
+});
+
+Deno.test("cleanup and init take their own options", () => {
+  const choice = { path: "x", overrides: [] };
+  assert.deepEqual(parse("cleanup --all -config x"), {
+    name: "cleanup",
+    choice,
+    all: true,
+    discardPending: false,
+  });
+  assert.deepEqual(parse("-config x -cleanup -discard-pending"), {
+    name: "cleanup",
+    choice,
+    all: false,
+    discardPending: true,
+  });
+  assert.deepEqual(parse("init"), { name: "init", path: "config.toml", force: false, overrides: [] });
+  assert.deepEqual(parse("init a.toml --force"), {
+    name: "init",
+    path: "a.toml",
+    force: true,
+    overrides: [],
+  });
+});
+
+Deno.test("switches can be turned off, as Go programs allow", () => {
+  assert.deepEqual(parse("-cleanup=false -config x"), run("x"));
+  assert.deepEqual(parse("cleanup -all=true -all=false"), parse("cleanup"));
+});
+
+Deno.test("help can be asked for everywhere", () => {
+  assert.deepEqual(parse("help"), { name: "help", topic: undefined });
+  for (const line of ["-h", "--help", "-help"]) {
+    assert.deepEqual(parse(line), { name: "help", topic: undefined }, line);
+  }
+  for (const line of ["help run", "run --help", "run -h --config x"]) {
+    assert.deepEqual(parse(line), { name: "help", topic: "run" }, line);
+  }
+});
+
+Deno.test("what cannot be understood is a usage error that names the nearest", () => {
+  const refuse = (line: string, message: RegExp): void => {
+    assert.throws(
+      () => parse(line),
+      (error) => error instanceof UsageError && message.test(error.message),
+      line,
+    );
+  };
+  refuse("chekc", /Cannot understand "chekc": no such command; did you mean "check"\?/);
+  refuse("--confg x", /Cannot understand "--confg": no such option; did you mean "--config"\?/);
+  refuse("-save-snapshot", /no such option$/);
+  refuse("doctor", /no such command$/);
+  refuse("-x", /Cannot understand "--x"/);
+  refuse("--config", /--config: it needs a value, --config FILE/);
+  refuse("--config --verbose", /--config: it needs a value/);
+  refuse("--config=", /--config: it needs a value/);
+  refuse("--verbose=3", /--verbose=3: it takes no value/);
+  refuse("run check", /Cannot understand "check": run takes no such argument/);
+  refuse("run -cleanup", /Cannot do "run" and "cleanup" at once/);
+  refuse("run --force", /Cannot use --force with "run": it goes with init/);
+  refuse("version --config x", /Cannot use --config with "version"/);
+  refuse("init a b", /Cannot understand "b"/);
+});
+
+Deno.test("any words are either a command or a usage error", () => {
+  const names = [...Object.keys(OPTIONS), ...Object.keys(COMMANDS)];
+  const word = fc.oneof(
+    fc.string(),
+    fc.constantFrom("--", "-", "-h", "__proto__", "--constructor", "x.toml"),
+    fc.tuple(
+      fc.constantFrom("", "-", "--"),
+      fc.constantFrom(...names),
+      fc.constantFrom("", "=", "=true", "=x"),
+    )
+      .map((parts) => parts.join("")),
+  );
+  fc.assert(fc.property(fc.array(word, { maxLength: 5 }), (args) => {
+    try {
+      assert.ok(parseCommand(args).name in COMMANDS);
+    } catch (error) {
+      assert.ok(error instanceof UsageError, `${error} for ${JSON.stringify(args)}`);
+    }
+  }));
+});

@@ -1,0 +1,109 @@
+import { ConfigError, messageOf } from "../lib/errors.ts";
+import type { Config } from "./config.ts";
+import { findNotes } from "./notes.ts";
+import { type MachineName, parseSources } from "./parse.ts";
+import { findMistypedVariables, type Override, type Place } from "./sources.ts";
+
+/** Where a configuration is sought when none is named, in this order. */
+export const CONFIG_PATHS = ["config.toml", "/etc/harmonylite/config.toml"] as const;
+
+export interface LoadOptions {
+  /** The file that the user named; without it {@link CONFIG_PATHS} are tried. */
+  readonly path?: string;
+  /** Settings of the command line. */
+  readonly overrides?: readonly Override[];
+  /** Default: the environment of this process. */
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Default: the two above. */
+  readonly searchPaths?: readonly string[];
+}
+
+export interface LoadedConfig {
+  readonly config: Config;
+  /** The file that was read; undefined when everything came from environment and command line. */
+  readonly file: string | undefined;
+  /** What a user might want to know, though nothing is wrong. */
+  readonly notes: readonly string[];
+  /** Where the user wrote a setting, or would have written it. */
+  readonly locate: (key: string) => Place;
+}
+
+/** Flag over environment over file over default. Throws one ConfigError that holds every problem. */
+export async function loadConfig(options: LoadOptions = {}): Promise<LoadedConfig> {
+  const environment = options.environment ?? Deno.env.toObject();
+  const overrides = options.overrides ?? [];
+  const file = options.path === undefined ? await search(options) : await readNamed(options.path);
+  const knowsDatabase = environment["HARMONYLITE_DB_PATH"] || overrides.some(({ key }) => key === "db_path");
+  if (file === undefined && !knowsDatabase) throw noConfiguration(options.searchPaths ?? CONFIG_PATHS);
+  const { config, locate } = parseSources(
+    { environment, overrides, ...file === undefined ? {} : { file } },
+    { workingDirectory: Deno.cwd(), machine: () => nameMachine() },
+  );
+  return {
+    config,
+    file: file?.name,
+    notes: [...findMistypedVariables(environment), ...findNotes(config)],
+    locate,
+  };
+}
+
+interface ConfigFile {
+  readonly name: string;
+  readonly text: string;
+}
+
+async function readNamed(path: string): Promise<ConfigFile> {
+  try {
+    return { name: path, text: await Deno.readTextFile(path) };
+  } catch (error) {
+    const reason = error instanceof Deno.errors.NotFound ? "there is no such file" : messageOf(error);
+    throw new ConfigError(`Cannot read the configuration "${path}": ${reason}`, {
+      hint: "`harmonylite init FILE` writes one with every key and what it does.",
+      cause: error,
+    });
+  }
+}
+
+async function search(options: LoadOptions): Promise<ConfigFile | undefined> {
+  for (const path of options.searchPaths ?? CONFIG_PATHS) {
+    if (await exists(path)) return await readNamed(path);
+  }
+  return undefined;
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.stat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    return true; // It is there but closed to us: reading it says why.
+  }
+}
+
+function noConfiguration(paths: readonly string[]): ConfigError {
+  return new ConfigError(`Cannot find a configuration: there is no ${paths.join(" and no ")}`, {
+    hint: "Name one with --config FILE, or write one with `harmonylite init`.",
+  });
+}
+
+const MACHINE_ID_FILES = ["/etc/machine-id", "/var/lib/dbus/machine-id"] as const;
+
+/** The machine id of the system, else its host name. */
+export function nameMachine(files: readonly string[] = MACHINE_ID_FILES): MachineName {
+  for (const file of files) {
+    const id = readMachineId(file);
+    if (id !== undefined) return { id, source: "machine id" };
+  }
+  return { id: Deno.hostname(), source: "host name" };
+}
+
+/** Images ship the file empty or with the word `uninitialized`. */
+function readMachineId(file: string): string | undefined {
+  try {
+    const id = Deno.readTextFileSync(file).trim();
+    return /^[0-9a-f]{32}$/i.test(id) ? id : undefined;
+  } catch {
+    return undefined; // No such file, or closed to us: the next source is tried.
+  }
+}

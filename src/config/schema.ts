@@ -1,0 +1,368 @@
+import {
+  address,
+  type AnySetting,
+  boolean,
+  choice,
+  duration,
+  identity,
+  integer,
+  list,
+  path,
+  section,
+  type SectionMembers,
+  text,
+} from "./setting.ts";
+
+/** JetStream refuses more. */
+const MAX_REPLICAS = 5;
+
+const PREFIX = { form: /^[\w-]+$/, formText: "made of letters, digits, - and _" };
+const SUBJECT = { form: /^[\w-]+(\.[\w-]+)*$/, formText: "made of letters, digits, - and _, parted by dots" };
+const METRIC_PART = { form: /^([a-zA-Z_][a-zA-Z0-9_]*)?$/, formText: "made of letters, digits and _" };
+
+/**
+ * Every setting, once. The type `Config`, the annotated file of `harmonylite init`, the table in the README, the
+ * names of environment variables and all checks of single values are derived from this.
+ */
+export const SCHEMA = section("", {
+  db_path: path({
+    file: "must exist",
+    help: "The SQLite database to replicate. A relative path starts at the working directory.",
+    example: '"/var/lib/harmonylite/data.db"',
+  }),
+  node_id: identity({
+    default: 0n,
+    defaultText: "derived",
+    help:
+      "Number of this node, unique in the cluster, from 1 to 9223372036854775807. Left out or 0: derived from the machine id and the path of the database. Set it when machines or containers are copies of each other.",
+    example: "1",
+  }),
+  seq_map_path: path({
+    file: "is written",
+    default: "",
+    defaultText: "`seq-map.cbor` beside the database",
+    help:
+      "File that mirrors how far the streams were read. Remove it to make the node recover from a snapshot at the next start. Databases in one folder need one each.",
+  }),
+  publish: boolean({
+    default: true,
+    help:
+      "Send this node's changes. With false it is a read-only replica; changes are kept until it is true again.",
+  }),
+  replicate: boolean({
+    default: true,
+    help: "Apply the changes of other nodes. With false the node only sends.",
+  }),
+  scan_max_changes: integer({
+    default: 512,
+    min: 1,
+    max: 1_000_000,
+    unit: "rows",
+    help: "How many captured changes are read at a time.",
+  }),
+  cleanup_interval: duration({
+    default: 5_000,
+    min: 1,
+    help: "How often changes that were sent are removed from the change logs.",
+  }),
+  sleep_timeout: duration({
+    default: 0,
+    help: "End the program, with exit code 0, after this long without a change. 0: never.",
+  }),
+  polling_interval: duration({
+    default: 1_000,
+    help:
+      "How often the database is looked at for changes that the file system did not announce. 0: never, trust the file system.",
+  }),
+
+  replication_log: section("How changes travel in JetStream.", {
+    shards: integer({
+      default: 1,
+      min: 1,
+      max: 1_024,
+      unit: "streams",
+      help: "Number of streams that changes are divided over, for write-heavy loads.",
+    }),
+    max_entries: integer({
+      default: 1_024,
+      min: 1,
+      max: Number.MAX_SAFE_INTEGER,
+      unit: "messages",
+      help: "How many messages a stream keeps. A node that was away for longer needs a snapshot.",
+    }),
+    replicas: integer({
+      default: 1,
+      min: 1,
+      max: MAX_REPLICAS,
+      unit: "servers",
+      help: "On how many NATS servers each stream is stored. At most the number of servers.",
+    }),
+    compress: boolean({ default: true, help: "Compress messages with zstd. May differ between nodes." }),
+    update_existing: boolean({
+      default: false,
+      help:
+        "Change a stream that exists when its settings differ. With false the difference is only reported.",
+    }),
+    max_batch: integer({
+      default: 4_096,
+      min: 1,
+      max: 1_000_000,
+      unit: "changes",
+      help:
+        "How many changes travel in one message at most. Set 1 in a cluster with nodes of the Go program.",
+    }),
+    max_transaction_rows: integer({
+      default: 100_000,
+      min: 1,
+      max: 100_000_000,
+      unit: "rows",
+      help:
+        "Up to this size other nodes see a transaction whole or not at all; a larger one is cut into pieces.",
+    }),
+    version_retention: integer({
+      default: 2_592_000_000,
+      min: 1_000,
+      max: Number.MAX_SAFE_INTEGER,
+      unit: "ms",
+      help:
+        "How long a deleted row is remembered, so that an older change cannot bring it back (30 days). One value in a cluster.",
+    }),
+  }),
+
+  snapshot: section(
+    "Copies of the database that new and long absent nodes start from. Not in this version yet: read and checked, but not acted on.",
+    {
+      enabled: boolean({ default: true, help: "Take and restore snapshots." }),
+      store: choice({
+        of: ["nats", "s3", "webdav", "sftp", "file"],
+        default: "nats",
+        help: "Where snapshots are kept: nats, s3, webdav, sftp or file.",
+      }),
+      interval: duration({
+        default: 0,
+        help: "Take one this often. 0: only when a stream has moved on far enough.",
+      }),
+      leader_ttl: duration({
+        default: 30_000,
+        min: 1_000,
+        help: "How long the node that takes the snapshots stays in charge without a sign of life.",
+      }),
+      keep: integer({
+        default: 3,
+        min: 1,
+        max: 1_000,
+        unit: "snapshots",
+        help: "How many snapshots are kept.",
+      }),
+      nats: section('Object store of the same NATS servers, for store = "nats".', {
+        replicas: integer({
+          default: 1,
+          min: 1,
+          max: MAX_REPLICAS,
+          unit: "servers",
+          help: "On how many NATS servers the snapshot is stored.",
+        }),
+        bucket: text({
+          default: "",
+          defaultText: "`<stream_prefix>-snapshot-store`",
+          form: /^[\w-]*$/,
+          formText: "made of letters, digits, - and _",
+          help: "Name of the object store.",
+        }),
+      }),
+      s3: section('S3, MinIO and the like, for store = "s3".', {
+        endpoint: text({
+          default: "",
+          help: "Host and port of the service, such as s3.eu-west-1.amazonaws.com.",
+        }),
+        bucket: text({ default: "", help: "Bucket that holds the snapshots." }),
+        path: text({ default: "", help: "Folder in the bucket." }),
+        region: text({ default: "", help: "Region of the bucket, where the service wants one." }),
+        use_ssl: boolean({ default: false, help: "Use https. Always true for AWS." }),
+        path_style: boolean({
+          default: true,
+          help: "Name the bucket in the path of the URL, not in the host. MinIO wants true.",
+        }),
+        access_key: text({ default: "", secret: true, help: "Access key id, or user of MinIO." }),
+        secret: text({ default: "", secret: true, help: "Secret key, or password of MinIO." }),
+        session_token: text({ default: "", secret: true, help: "Token of temporary credentials." }),
+      }),
+      webdav: section('For store = "webdav".', {
+        url: text({
+          default: "",
+          secret: true,
+          help:
+            "https://host/path?dir=/folder&login=user&secret=password, with each part encoded as in any URL.",
+        }),
+      }),
+      sftp: section('For store = "sftp".', {
+        url: text({ default: "", secret: true, help: "`sftp://user:password@host:port/folder`" }),
+        key_file: path({
+          default: "",
+          file: "must exist",
+          help: "Private key, instead of a password in the URL.",
+        }),
+        known_hosts: path({
+          default: "",
+          file: "must exist",
+          help: "File with the keys of known hosts, as ssh keeps it.",
+        }),
+      }),
+      file: section('A folder, for store = "file".', {
+        path: path({
+          default: "",
+          file: "folder",
+          help: "Folder that all nodes reach, such as a network drive.",
+        }),
+      }),
+    },
+  ),
+
+  nats: section("The NATS servers that carry the changes.", {
+    urls: list({
+      default: [],
+      secret: true, // A URL may carry a password.
+      judge: judgeNatsUrl,
+      help:
+        "Servers to connect to; one that answers is enough. Empty: a server of our own (not in this version).",
+      example: '["nats://127.0.0.1:4222"]',
+    }),
+    subject_prefix: text({
+      ...SUBJECT,
+      default: "harmonylite-change-log",
+      help: "Subjects are named after it, one a shard. Equal on all nodes.",
+    }),
+    stream_prefix: text({
+      ...PREFIX,
+      default: "harmonylite-changes",
+      help: "Streams are named after it, one a shard. Two clusters on one server need two prefixes.",
+    }),
+    server_config: path({
+      default: "",
+      file: "must exist",
+      help: "Configuration file of our own server, when urls is empty.",
+    }),
+    seed_file: path({ default: "", file: "must exist", help: "NKey seed to log in with." }),
+    creds_file: path({
+      default: "",
+      file: "must exist",
+      help: "Credentials file (JWT and seed) to log in with.",
+    }),
+    user_name: text({ default: "", help: "User to log in with." }),
+    user_password: text({ default: "", secret: true, help: "Password of that user." }),
+    ca_file: path({
+      default: "",
+      file: "must exist",
+      help: "Certificate authority that signed the servers (PEM).",
+    }),
+    cert_file: path({ default: "", file: "must exist", help: "Client certificate (PEM), with key_file." }),
+    key_file: path({ default: "", file: "must exist", help: "Private key of the client certificate (PEM)." }),
+    bind_address: address({
+      default: "",
+      minPort: -1,
+      defaultText: "a free port on 127.0.0.1",
+      help: "Where our own server listens, when urls is empty. Port -1: a free one.",
+    }),
+    connect_retries: integer({
+      default: 5,
+      min: 0,
+      max: 1_000_000,
+      unit: "attempts",
+      help: "How often the first connection is tried again. Later ones are tried for ever.",
+    }),
+    reconnect_wait_seconds: integer({
+      default: 2,
+      min: 0,
+      max: 86_400,
+      unit: "s",
+      help: "Pause between two attempts.",
+    }),
+  }),
+
+  tables: section("Which tables are replicated, by name; * and ? stand for letters.", {
+    include: list({ default: [], help: "Only these. Empty: all.", judge: judgeGlob }),
+    exclude: list({ default: [], help: "Not these, even when included.", judge: judgeGlob }),
+  }),
+
+  logging: section("What the program tells, on standard error.", {
+    verbose: boolean({ default: false, help: "Tell more." }),
+    format: choice({
+      of: ["console", "json"],
+      default: "console",
+      help: "console: lines for people. json: one object a line.",
+    }),
+    file: path({ default: "", file: "is written", help: "Write the log to this file too." }),
+  }),
+
+  prometheus: section("Metrics for Prometheus, at /metrics. Not in this version yet.", {
+    enable: boolean({ default: false, help: "Serve metrics." }),
+    bind: address({
+      default: "127.0.0.1:3010",
+      help: "Where to listen. `:3010` or `0.0.0.0:3010`: on all interfaces.",
+    }),
+    namespace: text({ ...METRIC_PART, default: "harmonylite", help: "First part of every metric's name." }),
+    subsystem: text({ ...METRIC_PART, default: "", help: "Second part of every metric's name." }),
+  }),
+
+  health_check: section("An HTTP endpoint that says whether the node is well. Not in this version yet.", {
+    enable: boolean({ default: false, help: "Serve it." }),
+    bind: address({
+      default: "127.0.0.1:8090",
+      help: "Where to listen. `:8090` or `0.0.0.0:8090`: on all interfaces.",
+    }),
+    path: text({
+      default: "/health",
+      form: /^\/\S*$/,
+      formText: "a path that begins with /",
+      help: "Its path.",
+    }),
+    detailed: boolean({ default: true, help: "Answer with details, not with the status alone." }),
+  }),
+});
+
+/** A setting and where it stands. */
+export interface SchemaEntry {
+  /** Dotted, as in errors: `replication_log.shards`. */
+  readonly key: string;
+  /** Dotted path of its section; empty at the top level. */
+  readonly section: string;
+  /** The last part of the key. */
+  readonly name: string;
+  readonly setting: AnySetting;
+  /** `HARMONYLITE_REPLICATION_LOG_SHARDS`. */
+  readonly variable: string;
+}
+
+/** All settings, in the order of the schema. */
+export const ENTRIES: readonly SchemaEntry[] = Object.freeze(listEntries(SCHEMA.members, ""));
+
+/** Dotted paths of all sections with their help, in the order of the schema. */
+export const SECTIONS: ReadonlyMap<string, string> = new Map(listSections(SCHEMA.members, ""));
+
+function listEntries(members: SectionMembers, section: string): SchemaEntry[] {
+  return Object.entries(members).flatMap(([name, member]) => {
+    const key = section === "" ? name : `${section}.${name}`;
+    if (member.kind === "section") return listEntries(member.members, key);
+    const variable = `HARMONYLITE_${key.replaceAll(".", "_").toUpperCase()}`;
+    return [{ key, section, name, setting: member, variable }];
+  });
+}
+
+function listSections(members: SectionMembers, parent: string): [string, string][] {
+  return Object.entries(members).flatMap(([name, member]) => {
+    if (member.kind === "setting") return [];
+    const key = parent === "" ? name : `${parent}.${name}`;
+    return [[key, member.help], ...listSections(member.members, key)];
+  });
+}
+
+function judgeNatsUrl(url: string): string | undefined {
+  const withScheme = url.includes("://") ? url : `nats://${url}`;
+  if (!/^(nats|tls):\/\//.test(withScheme)) return "it must begin with nats:// or tls://";
+  const host = URL.parse(withScheme)?.hostname ?? "";
+  return host === "" ? "it must be nats://host:port" : undefined;
+}
+
+function judgeGlob(glob: string): string | undefined {
+  return glob === "" ? "it is empty" : undefined;
+}
