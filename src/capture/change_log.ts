@@ -1,0 +1,118 @@
+import type { Database } from "../sqlite/database.ts";
+import { quote } from "../sqlite/identifier.ts";
+import {
+  type FollowedTable,
+  readSchema,
+  type Schema,
+  schemaVersion,
+  type TableFilter,
+} from "../schema/followed_tables.ts";
+import { changeLog, replacedKeys, rowVersion, valueColumn } from "../schema/names.ts";
+import { createOwnTables, hasTable, listOwn } from "../schema/own_tables.ts";
+import { captureTriggers } from "./trigger_sql.ts";
+
+/** What was done to follow the schema as it is. */
+export interface Installation {
+  readonly schema: Schema;
+  /** Tables whose triggers were laid anew. */
+  readonly changed: readonly string[];
+}
+
+/**
+ * Brings triggers, change logs and version tables in line with the schema: creates what is missing, adds columns, lays
+ * triggers anew that differ, removes those of tables that are no longer followed. Change logs are never dropped here, so
+ * nothing pending is lost. Writes nothing when all is as it should be.
+ */
+export async function installCapture(
+  database: Database,
+  filter: TableFilter,
+  signal?: AbortSignal,
+): Promise<Installation> {
+  return await database.write(() => {
+    createOwnTables(database);
+    const schema = readSchema(database, filter);
+    const tables = [...schema.tables.values()];
+    tables.forEach((table) => createTablesOf(database, table));
+    const changed = layTriggers(database, tables);
+    return { schema: { ...schema, version: schemaVersion(database) }, changed };
+  }, signal);
+}
+
+/** Removes all our triggers, so that nothing is captured any more; inside a write transaction. */
+export function dropTriggers(database: Database): void {
+  for (const name of listOwn(database, "trigger")) database.exec(`DROP TRIGGER ${quote(name)}`);
+}
+
+function createTablesOf(database: Database, table: FollowedTable): void {
+  createChangeLog(database, table);
+  createRowVersions(database, table);
+  if (table.uniques.length > 0) createReplacedKeys(database, table);
+}
+
+/**
+ * `val_` columns have no type, so that no affinity rewrites a value. `shape` is the row of the schema history that says
+ * which of them hold the change; `shard` and `sequence` say where the change lies in the streams once it is acknowledged.
+ */
+function createChangeLog(database: Database, table: FollowedTable): void {
+  const name = changeLog(table.name);
+  const columns = table.columns.map((column) => valueColumn(column.name));
+  if (!hasTable(database, name)) {
+    database.exec(
+      `CREATE TABLE ${quote(name)} (id INTEGER PRIMARY KEY AUTOINCREMENT, ${columns.map(quote).join(", ")},
+       type TEXT, created_at INTEGER, state INTEGER, ts INTEGER, shape INTEGER, shard INTEGER, sequence INTEGER)`,
+    );
+    return;
+  }
+  const there = new Set(
+    database.all("SELECT name FROM pragma_table_info(?)", name).map(([column]) => column),
+  );
+  for (const column of columns) {
+    if (!there.has(column)) database.exec(`ALTER TABLE ${quote(name)} ADD COLUMN ${quote(column)}`);
+  }
+}
+
+/** `deleted` is 0 for a row that is there, and for a tombstone the stream time of its message, Unix nanoseconds. */
+function createRowVersions(database: Database, table: FollowedTable): void {
+  const name = rowVersion(table.name);
+  if (hasTable(database, name)) return;
+  const key = table.key.map((column) =>
+    `${quote(valueColumn(column.name))} COLLATE ${quote(column.collation)}`
+  );
+  const names = table.key.map((column) => quote(valueColumn(column.name)));
+  database.exec(
+    `CREATE TABLE ${quote(name)} (${key.join(", ")}, ts INTEGER, node INTEGER, hash INTEGER, deleted INTEGER,
+     PRIMARY KEY (${names.join(", ")})) WITHOUT ROWID;
+     CREATE INDEX ${quote(`${name}_deleted`)} ON ${quote(name)} (deleted) WHERE deleted <> 0`,
+  );
+}
+
+function createReplacedKeys(database: Database, table: FollowedTable): void {
+  const columns = table.key.map((column) => quote(valueColumn(column.name))).join(", ");
+  database.exec(`CREATE TABLE IF NOT EXISTS ${quote(replacedKeys(table.name))} (${columns})`);
+}
+
+/** Drops our triggers that are not as they should be, creates those that are missing; names the tables concerned. */
+function layTriggers(database: Database, tables: FollowedTable[]): string[] {
+  const there = readTriggers(database);
+  const wanted = tables.flatMap((table) =>
+    [...captureTriggers(table)].map(([name, sql]) => ({ name, sql, table }))
+  );
+  const right = new Set(
+    wanted.filter(({ name, sql }) => there.get(name) === sql).map(({ name }) => name),
+  );
+  for (const name of there.keys()) {
+    if (!right.has(name)) database.exec(`DROP TRIGGER ${quote(name)}`);
+  }
+  const missing = wanted.filter(({ name }) => !right.has(name));
+  for (const { sql } of missing) database.exec(sql);
+  return [...new Set(missing.map(({ table }) => table.name))];
+}
+
+function readTriggers(database: Database): Map<string, string> {
+  return new Map(
+    listOwn(database, "trigger").map((name) => [
+      name,
+      String(database.value("SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = ?", name)),
+    ]),
+  );
+}

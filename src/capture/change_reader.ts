@@ -1,0 +1,133 @@
+import type { Database, Parameter, Row, Statement } from "../sqlite/database.ts";
+import { quote } from "../sqlite/identifier.ts";
+import { changeLog, valueColumn } from "../schema/names.ts";
+import { hasTable } from "../schema/own_tables.ts";
+import type { Schema, TableShape } from "../schema/followed_tables.ts";
+import { type ChangeType, RawText, type SqlValue } from "../wire/event.ts";
+
+/** A change as the triggers logged it. */
+export interface CapturedChange {
+  /** Row id in the table's change log. */
+  readonly id: bigint;
+  readonly type: ChangeType;
+  /** Hybrid clock, Unix nanoseconds. */
+  readonly ts: bigint;
+  /** What the table looked like then. */
+  readonly shape: TableShape;
+  /** In the order of `shape.columns`; of a delete only the key columns are reliable. */
+  readonly values: readonly SqlValue[];
+}
+
+interface ShapeStatements {
+  readonly range: Statement;
+  readonly exact: Statement;
+}
+
+/** What stands before the values in each row that is read. */
+const FIXED = 5;
+const REPLACEMENT = "\uFFFD";
+
+/**
+ * Reads change logs. Every value comes as it was stored, also text that a JavaScript string cannot hold or that the
+ * SQLite driver cuts at its first NUL: such rows are read a second time, as bytes.
+ */
+export class ChangeReader {
+  readonly #database: Database;
+  readonly #statements = new Map<number, ShapeStatements>();
+  #schema: Schema;
+
+  constructor(database: Database, schema: Schema) {
+    this.#database = database;
+    this.#schema = schema;
+  }
+
+  /** Follows a schema change. */
+  use(schema: Schema): void {
+    if (schema === this.#schema) return;
+    this.#schema = schema;
+    this.#statements.clear();
+  }
+
+  /** The changes of a table with ids from `first` to `last`, in order of id. */
+  range(table: string, first: bigint, last: bigint): CapturedChange[] {
+    const shape = this.#currentShape(table);
+    if (!shape) return [];
+    const rows = this.#prepare(shape).range.all(first, last) as unknown as Row[];
+    return rows.map((row) => this.#toChange(shape, row)).filter((change) => change !== undefined);
+  }
+
+  /** One change, undefined when there is none under that id. */
+  one(table: string, id: bigint): CapturedChange | undefined {
+    return this.range(table, id, id)[0];
+  }
+
+  /** Of a table that was dropped the last one: its changes may still be on their way. */
+  #currentShape(table: string): TableShape | undefined {
+    const followed = this.#schema.tables.get(table);
+    if (followed) return this.#schema.shapes.get(followed.shapeId);
+    if (this.#schema.passedOver.has(table) || !hasTable(this.#database, changeLog(table))) return undefined;
+    return [...this.#schema.shapes.values()].findLast((shape) => shape.table === table);
+  }
+
+  #prepare(shape: TableShape): ShapeStatements {
+    let statements = this.#statements.get(shape.id);
+    if (!statements) {
+      statements = {
+        range: this.#database.prepare(selectChanges(shape)),
+        exact: this.#database.prepare(selectExactly(shape)),
+      };
+      this.#statements.set(shape.id, statements);
+    }
+    return statements;
+  }
+
+  #toChange(current: TableShape, row: Row): CapturedChange | undefined {
+    const [id, type, ts, shapeId, hasNul] = row;
+    const shape = this.#schema.shapes.get(Number(shapeId));
+    if (typeof id !== "bigint" || typeof ts !== "bigint" || !shape) return undefined;
+    const plain = shape === current && hasNul === 0n && !row.some(isDamaged);
+    const values = plain ? row.slice(FIXED) : this.#readExactly(shape, id);
+    return { id, type: type as ChangeType, ts, shape, values };
+  }
+
+  #readExactly(shape: TableShape, id: bigint): SqlValue[] {
+    const row = this.#prepare(shape).exact.get(id) as unknown as Parameter[];
+    return shape.columns.map((_, at) => exactValue(row[2 * at] ?? null, row[2 * at + 1] ?? null));
+  }
+}
+
+/** Whether the driver put the replacement character where bytes were not UTF-8; it may also be the true content. */
+function isDamaged(value: Parameter): boolean {
+  return typeof value === "string" && value.includes(REPLACEMENT);
+}
+
+/** A value read as itself and, when it is text, as its bytes. */
+function exactValue(value: Parameter, textBytes: Parameter): SqlValue {
+  if (!(textBytes instanceof Uint8Array)) return value;
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(textBytes);
+  } catch {
+    // Not UTF-8: that is what RawText is for.
+    return new RawText(textBytes);
+  }
+}
+
+function columnsOf(shape: TableShape): string[] {
+  return shape.columns.map((column) => quote(valueColumn(column)));
+}
+
+function selectChanges(shape: TableShape): string {
+  const columns = columnsOf(shape);
+  const hasNul = columns.map((column) => `(typeof(${column}) = 'text' AND instr(${column}, char(0)))`).join(
+    " OR ",
+  );
+  return `SELECT id, type, ts, shape, ${hasNul}, ${columns.join(", ")} FROM ${quote(changeLog(shape.table))}
+    WHERE id BETWEEN ? AND ? ORDER BY id`;
+}
+
+function selectExactly(shape: TableShape): string {
+  const columns = columnsOf(shape).map((column) =>
+    `${column}, CASE WHEN typeof(${column}) = 'text' THEN CAST(${column} AS BLOB) END`
+  );
+  return `SELECT ${columns.join(", ")} FROM ${quote(changeLog(shape.table))} WHERE id = ?`;
+}

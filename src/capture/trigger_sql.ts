@@ -1,0 +1,141 @@
+import { literal, quote } from "../sqlite/identifier.ts";
+import type { ChangeType } from "../wire/event.ts";
+import { changeLog, CLOCK, GLOBAL_LOG, replacedKeys, valueColumn } from "../schema/names.ts";
+import { holdsUnique, sameKey } from "../schema/row_conditions.ts";
+import type { FollowedTable } from "../schema/followed_tables.ts";
+
+/**
+ * The SQL that captures changes. Pure text: `change_log.ts` puts it into the database.
+ *
+ * The application's own SQLite runs these triggers inside its own transactions, and may be 3.35. Inside a trigger the
+ * outer statement's conflict clause replaces that of our statements, so only ON CONFLICT DO UPDATE is used, which it
+ * leaves alone. No function that needs `trusted_schema`.
+ */
+
+/** Wall clock in Unix nanoseconds, to the millisecond. */
+const NOW_NS = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000";
+
+/** Advances the hybrid logical clock: above everything written or received before, and not behind the wall clock. */
+export const TICK = `INSERT INTO ${quote(CLOCK)} (id, ts) VALUES (1, ${NOW_NS})
+    ON CONFLICT (id) DO UPDATE SET ts = max(ts + 1, excluded.ts)`;
+
+/** Enters the change logged by the statement before into the order of all changes; nothing, if that logged nothing. */
+function enterGlobalLog(table: FollowedTable): string {
+  return `INSERT INTO ${quote(GLOBAL_LOG)} (change_table_id, table_name)
+    SELECT last_insert_rowid(), ${literal(table.name)} WHERE changes() > 0`;
+}
+
+/** Logs a change: `source` names where the values come from, `from` is the rest of the SELECT. */
+function logChange(
+  table: FollowedTable,
+  columns: readonly string[],
+  type: ChangeType,
+  source: (column: string) => string,
+  from: string,
+): string {
+  const targets = columns.map((column) => quote(valueColumn(column))).join(", ");
+  const values = columns.map(source).join(", ");
+  return `INSERT INTO ${quote(changeLog(table.name))} (${targets}, type, created_at, state, ts, shape)
+    SELECT ${values}, ${literal(type)}, clock.ts / 1000000, 0, clock.ts, ${table.shapeId} FROM ${from}`;
+}
+
+function columnNames(table: FollowedTable): string[] {
+  return table.columns.map((column) => column.name);
+}
+
+/**
+ * Logs a row, chosen by a condition on `row`, as it stands in its table now. In a trigger NEW itself is stale when a user's
+ * trigger changed the same row and fired before ours: it would be logged last, and every replica would keep the old value.
+ */
+export function logRow(table: FollowedTable, type: ChangeType, condition: string): string[] {
+  const from = `${quote(table.name)} AS row, ${quote(CLOCK)} AS clock WHERE clock.id = 1 AND ${condition}`;
+  const source = (column: string): string => `row.${quote(column)}`;
+  return [logChange(table, columnNames(table), type, source, from), enterGlobalLog(table)];
+}
+
+/** The row of NEW: by rowid where there is one, which is the cheapest and tells rows with NULL in their key apart. */
+function isNew(table: FollowedTable): string {
+  return table.rowid
+    ? `row.${quote(table.rowid)} = NEW.${quote(table.rowid)}`
+    : sameKey(table.key, "row", ofNew);
+}
+
+const ofNew = (column: string): string => `NEW.${quote(column)}`;
+const ofOld = (column: string): string => `OLD.${quote(column)}`;
+
+function logDelete(
+  table: FollowedTable,
+  columns: readonly string[],
+  source: (column: string) => string,
+): string[] {
+  const from = `${quote(CLOCK)} AS clock WHERE clock.id = 1`;
+  return [logChange(table, columns, "delete", source, from), enterGlobalLog(table)];
+}
+
+/** Removes the notes, which logs a delete for each row that is gone; before the tick of the row that replaced them. */
+function settleReplaced(table: FollowedTable): string[] {
+  return table.uniques.length > 0 ? [`DELETE FROM ${quote(replacedKeys(table.name))}`] : [];
+}
+
+/** Trigger name to the text of the whole statement, as `sqlite_schema` keeps it. */
+export function captureTriggers(table: FollowedTable): Map<string, string> {
+  const base = changeLog(table.name);
+  const on = quote(table.name);
+  const keyNames = table.key.map((column) => column.name);
+  const triggers = new Map<string, string>();
+  const add = (name: string, event: string, steps: string[]): void => {
+    const body = steps.map((step) => `  ${step};\n`).join("");
+    triggers.set(name, `CREATE TRIGGER ${quote(name)} ${event}\nBEGIN\n${body}END`);
+  };
+  add(`${base}_on_insert`, `AFTER INSERT ON ${on}`, [
+    ...settleReplaced(table),
+    TICK,
+    ...logRow(table, "insert", isNew(table)),
+  ]);
+  add(`${base}_on_update`, `AFTER UPDATE ON ${on}`, [
+    ...settleReplaced(table),
+    TICK,
+    ...logRow(table, "update", isNew(table)),
+  ]);
+  add(`${base}_on_delete`, `AFTER DELETE ON ${on}`, [TICK, ...logDelete(table, columnNames(table), ofOld)]);
+  add(
+    `${base}_on_update_key`,
+    `AFTER UPDATE ON ${on} WHEN NOT (${
+      keyNames.map((name) => `${ofOld(name)} IS ${ofNew(name)}`).join(" AND ")
+    })`,
+    [TICK, ...logDelete(table, keyNames, ofOld)],
+  );
+  if (table.uniques.length > 0) addReplaceTriggers(table, add);
+  return triggers;
+}
+
+/**
+ * REPLACE removes the rows that hold a UNIQUE value of the new row without firing delete triggers. So the keys that clash
+ * are noted before, and afterwards those that are gone are logged as deleted. A note that OR IGNORE or a failure leaves
+ * behind does no harm: its row is still there when it is settled.
+ */
+function addReplaceTriggers(
+  table: FollowedTable,
+  add: (name: string, event: string, steps: string[]) => void,
+): void {
+  const base = changeLog(table.name);
+  const notes = quote(replacedKeys(table.name));
+  const keyNames = table.key.map((column) => column.name);
+  const columns = keyNames.map((name) => quote(valueColumn(name))).join(", ");
+  const keys = keyNames.map((name) => `row.${quote(name)}`).join(", ");
+  const note = (...but: ((column: string) => string)[]): string[] =>
+    table.uniques.map((index) =>
+      `INSERT INTO ${notes} (${columns}) SELECT ${keys} FROM ${quote(table.name)} AS row
+    WHERE ${holdsUnique(table, index, ofNew)}${
+        but.map((itself) => ` AND NOT (${sameKey(table.key, "row", itself)})`).join("")
+      }`
+    );
+  add(`${base}_before_insert`, `BEFORE INSERT ON ${quote(table.name)}`, note(ofNew));
+  add(`${base}_before_update`, `BEFORE UPDATE ON ${quote(table.name)}`, note(ofNew, ofOld));
+  const gone = sameKey(table.key, "row", (name) => `OLD.${quote(valueColumn(name))}`);
+  add(
+    `${base}_on_replace`,
+    `AFTER DELETE ON ${notes} WHEN NOT EXISTS (SELECT 1 FROM ${quote(table.name)} AS row WHERE ${gone})`,
+    [TICK, ...logDelete(table, keyNames, (name) => `OLD.${quote(valueColumn(name))}`)],
+  );
+}

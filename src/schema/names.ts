@@ -1,0 +1,39 @@
+/**
+ * The names of everything that we put into a user's database. Those of the global log, the change logs and the triggers
+ * are documented (how-it-works.md); the others follow them.
+ */
+const PREFIX = "__harmonylite__";
+
+export const GLOBAL_LOG = `${PREFIX}_global_change_log`;
+export const CLOCK = `${PREFIX}_clock`;
+export const POSITION = `${PREFIX}_position`;
+export const BATCH = `${PREFIX}_batch`;
+export const PART = `${PREFIX}_part`;
+export const QUARANTINE = `${PREFIX}_quarantine`;
+export const CONFLICT_LOG = `${PREFIX}_conflict_log`;
+export const SCHEMA_HISTORY = `${PREFIX}schema_version`;
+
+/** Changes of one table, captured by its triggers. */
+export function changeLog(table: string): string {
+  return `${PREFIX}${table}_change_log`;
+}
+
+/** The version of each row of a table that the streams have decided on. */
+export function rowVersion(table: string): string {
+  return `${PREFIX}${table}_row_version`;
+}
+
+/** Keys of the rows that a REPLACE may be about to remove without firing their delete triggers. */
+export function replacedKeys(table: string): string {
+  return `${PREFIX}${table}_replaced`;
+}
+
+/** The column that holds a user's column in our tables. */
+export function valueColumn(column: string): string {
+  return `val_${column}`;
+}
+
+/** Whether a table, trigger or index is ours. SQLite compares names without case. */
+export function isOurs(name: string): boolean {
+  return name.toLowerCase().startsWith(PREFIX);
+}

@@ -1,0 +1,60 @@
+import type { Database } from "../sqlite/database.ts";
+import { literal, quote } from "../sqlite/identifier.ts";
+import {
+  BATCH,
+  CLOCK,
+  CONFLICT_LOG,
+  GLOBAL_LOG,
+  isOurs,
+  PART,
+  POSITION,
+  QUARANTINE,
+  SCHEMA_HISTORY,
+} from "./names.ts";
+
+/**
+ * The tables that exist once for each database. The application's SQLite runs the triggers that write to the first two
+ * and may be 3.35: nothing newer here, and no NOT NULL, so that tables emptied by hand never fail an application's write.
+ */
+const DEFINITIONS: Readonly<Record<string, string>> = {
+  // Order of all changes, and the documented count of what is pending: a row leaves when its change is acknowledged.
+  [GLOBAL_LOG]: "id INTEGER PRIMARY KEY AUTOINCREMENT, change_table_id INTEGER, table_name TEXT",
+  // One row: the hybrid logical clock, Unix nanoseconds.
+  [CLOCK]: "id INTEGER PRIMARY KEY, ts INTEGER",
+  // How far each stream is applied. `created` tells a recreated stream, `time` is the highest stream time seen (ns).
+  [POSITION]: "stream TEXT PRIMARY KEY, shard INTEGER, created TEXT, sequence INTEGER, time INTEGER",
+  // Batches of which parts are still missing. `covered_to`: finished batches of that node hold its changes from first_ts
+  // up to here; `time`: stream time of the first part that came (ns).
+  [BATCH]: `stream TEXT, batch TEXT, node INTEGER, first_ts INTEGER, last_ts INTEGER, covered_to INTEGER, time INTEGER,
+    PRIMARY KEY (stream, batch)`,
+  [PART]:
+    "stream TEXT, batch TEXT, part INTEGER, sequence INTEGER, data BLOB, PRIMARY KEY (stream, batch, part)",
+  // Messages that could not be understood or applied, as they came.
+  [QUARANTINE]:
+    "id INTEGER PRIMARY KEY AUTOINCREMENT, stream TEXT, sequence INTEGER, batch TEXT, part TEXT, reason TEXT, data BLOB, created_at INTEGER",
+  // Images of rows that lost. `row` is a JSON object of column name to SQL literal.
+  [CONFLICT_LOG]:
+    "id INTEGER PRIMARY KEY AUTOINCREMENT, table_name TEXT, reason TEXT, row TEXT, ts INTEGER, node INTEGER, winner_ts INTEGER, winner_node INTEGER, created_at INTEGER",
+  // Every shape that a followed table ever had here: columns and key as JSON arrays of names.
+  [SCHEMA_HISTORY]:
+    "id INTEGER PRIMARY KEY AUTOINCREMENT, table_name TEXT, columns TEXT, key TEXT, created_at INTEGER",
+};
+
+/** Creates what is missing; inside a write transaction. */
+export function createOwnTables(database: Database): void {
+  for (const [name, columns] of Object.entries(DEFINITIONS)) {
+    database.exec(`CREATE TABLE IF NOT EXISTS ${quote(name)} (${columns})`);
+  }
+}
+
+/** What of ours is in the database: tables, triggers, indexes, by type. */
+export function listOwn(database: Database, type: "table" | "trigger" | "index"): string[] {
+  return database
+    .all(`SELECT name FROM sqlite_schema WHERE type = ${literal(type)} ORDER BY name`)
+    .map(([name]) => String(name))
+    .filter(isOurs);
+}
+
+export function hasTable(database: Database, name: string): boolean {
+  return database.get("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", name) !== undefined;
+}

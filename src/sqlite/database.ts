@@ -1,0 +1,249 @@
+import { constants, DatabaseSync, type StatementSync } from "node:sqlite";
+import { DatabaseError, messageOf } from "../lib/errors.ts";
+import { Mutex } from "../lib/mutex.ts";
+import { sleep } from "../lib/sleep.ts";
+
+/** What a statement takes: the storage classes of SQLite, with INTEGER as bigint and REAL as number. */
+export type Parameter = null | bigint | number | string | Uint8Array;
+
+/** One result row: its columns in order. INTEGER comes as bigint, REAL as number. */
+export type Row = Parameter[];
+
+export type Statement = StatementSync;
+
+/** Decides what becomes of a step of a statement while it is compiled; see https://sqlite.org/c3ref/set_authorizer.html */
+export type Authorizer = (
+  action: number,
+  first: string | null,
+  second: string | null,
+  database: string | null,
+  trigger: string | null,
+) => number;
+
+/** What `DatabaseSync` has in Deno 2.9.6 but its type declarations leave out. */
+interface Authorizable {
+  setAuthorizer(authorizer: Authorizer): void;
+}
+
+/** Actions that an authorizer is asked about, and what it may answer. The type declarations leave them out as well. */
+export const AUTHORIZER = constants as unknown as Readonly<
+  Record<
+    "SQLITE_DELETE" | "SQLITE_IGNORE" | "SQLITE_INSERT" | "SQLITE_OK" | "SQLITE_SELECT" | "SQLITE_UPDATE",
+    number
+  >
+>;
+
+/** How long a statement itself waits for a lock before the asynchronous retry takes over: the event loop stands still meanwhile. */
+const BUSY_TIMEOUT_MS = 5;
+/** Pauses between attempts to get the write lock: first, and at most. */
+const BUSY_RETRY_MIN_MS = 1;
+const BUSY_RETRY_MAX_MS = 25;
+
+/** How every connection is made. The type declarations of Deno 2.9.6 know the middle two only on a statement. */
+const CONNECTION = {
+  enableForeignKeyConstraints: false,
+  readBigInts: true,
+  returnArrays: true,
+  timeout: BUSY_TIMEOUT_MS,
+};
+
+const SQLITE_BUSY = 5;
+const SQLITE_LOCKED = 6;
+const SQLITE_CONSTRAINT = 19;
+const SQLITE_NOTADB = 26;
+
+export interface OpenOptions {
+  /** Refuses every write. */
+  readonly readOnly?: boolean;
+}
+
+/**
+ * One connection to a SQLite file.
+ *
+ * Statements are synchronous; transactions wait for locks without holding the event loop, and those of one
+ * connection take turns. Foreign keys are not enforced: what cascades did is captured as rows where it happened.
+ */
+export class Database implements Disposable {
+  readonly path: string;
+  #db: DatabaseSync;
+  #statements = new Map<string, Statement>();
+  #turn = new Mutex();
+
+  private constructor(path: string, db: DatabaseSync) {
+    this.path = path;
+    this.#db = db;
+  }
+
+  /** Opens an existing file. Rejects with a DatabaseError that says what to do when it is none of ours to use. */
+  static open(path: string, options: OpenOptions = {}): Database {
+    requireFile(path);
+    try {
+      const db = new DatabaseSync(path, { ...CONNECTION, readOnly: options.readOnly ?? false });
+      const database = new Database(path, db);
+      database.#configure();
+      return database;
+    } catch (error) {
+      throw explainOpenFailure(path, error);
+    }
+  }
+
+  /**
+   * NORMAL is safe in WAL mode: a power cut can only undo the newest transactions whole, and positions are undone with
+   * their rows. With a rollback journal only FULL is. CHECK constraints held where the row was written.
+   */
+  #configure(): void {
+    const mode = this.value("PRAGMA journal_mode");
+    this.#db.exec(`PRAGMA synchronous = ${mode === "wal" ? "NORMAL" : "FULL"}`);
+    this.#db.exec("PRAGMA ignore_check_constraints = ON");
+  }
+
+  /** Whether writers and readers of this file block each other (a rollback journal) or not (WAL). */
+  get usesWal(): boolean {
+    return this.value("PRAGMA journal_mode") === "wal";
+  }
+
+  prepare(sql: string): Statement {
+    return this.#db.prepare(sql);
+  }
+
+  /** A prepared statement, kept for the life of the connection: for SQL text that does not vary. */
+  statement(sql: string): Statement {
+    let statement = this.#statements.get(sql);
+    if (!statement) {
+      statement = this.#db.prepare(sql);
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+
+  /** Runs SQL text of one or more statements. */
+  exec(sql: string): void {
+    this.#db.exec(sql);
+  }
+
+  /** Runs one statement and returns how many rows it changed, those of triggers not counted. */
+  run(sql: string, ...parameters: Parameter[]): number {
+    return Number(this.statement(sql).run(...parameters).changes);
+  }
+
+  all(sql: string, ...parameters: Parameter[]): Row[] {
+    return this.statement(sql).all(...parameters) as unknown as Row[];
+  }
+
+  get(sql: string, ...parameters: Parameter[]): Row | undefined {
+    return this.statement(sql).get(...parameters) as unknown as Row | undefined;
+  }
+
+  /** The first column of the first row, undefined without one. */
+  value(sql: string, ...parameters: Parameter[]): Parameter | undefined {
+    return this.get(sql, ...parameters)?.[0];
+  }
+
+  /** Like {@link value} for a statement whose single value is an integer within ±2^53; 0 when NULL or without a row. */
+  count(sql: string, ...parameters: Parameter[]): number {
+    return Number(this.value(sql, ...parameters) ?? 0);
+  }
+
+  /** Makes a SQL function that only this connection knows. */
+  defineFunction(name: string, work: (...values: unknown[]) => Parameter): void {
+    this.#db.function(name, { useBigIntArguments: true, varargs: true }, work);
+  }
+
+  setAuthorizer(authorizer: Authorizer): void {
+    (this.#db as DatabaseSync & Authorizable).setAuthorizer(authorizer);
+  }
+
+  /**
+   * Runs `work` in one write transaction (BEGIN IMMEDIATE): all of it is committed, or nothing when it throws.
+   * Waits for the lock as long as it takes, or until the signal is aborted.
+   */
+  write<T>(work: () => T | Promise<T>, signal?: AbortSignal): Promise<T> {
+    return this.#turn.run(async () => {
+      await this.#retryBusy("BEGIN IMMEDIATE", signal);
+      return await this.#finish(work, signal);
+    });
+  }
+
+  /** Runs `work` on one read snapshot: what others commit meanwhile is not seen. */
+  read<T>(work: () => T | Promise<T>, signal?: AbortSignal): Promise<T> {
+    return this.#turn.run(async () => {
+      await this.#retryBusy("BEGIN", signal);
+      return await this.#finish(work, signal);
+    });
+  }
+
+  async #finish<T>(work: () => T | Promise<T>, signal?: AbortSignal): Promise<T> {
+    try {
+      const result = await work();
+      await this.#retryBusy("COMMIT", signal);
+      return result;
+    } catch (error) {
+      if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
+      throw error;
+    }
+  }
+
+  async #retryBusy(sql: string, signal?: AbortSignal): Promise<void> {
+    let pauseMs = BUSY_RETRY_MIN_MS;
+    for (;;) {
+      try {
+        this.statement(sql).run();
+        return;
+      } catch (error) {
+        if (!isBusy(error)) throw error;
+      }
+      await sleep(pauseMs, signal);
+      pauseMs = Math.min(pauseMs * 2, BUSY_RETRY_MAX_MS);
+    }
+  }
+
+  close(): void {
+    this.#statements.clear();
+    if (this.#db.isOpen) this.#db.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/** Whether another connection held a lock that the statement needed. */
+export function isBusy(error: unknown): boolean {
+  const code = primaryCode(error);
+  return code === SQLITE_BUSY || code === SQLITE_LOCKED;
+}
+
+/** Whether a row was refused by the schema: NOT NULL, a UNIQUE index, a STRICT type, a trigger. */
+export function isConstraint(error: unknown): boolean {
+  return primaryCode(error) === SQLITE_CONSTRAINT;
+}
+
+function primaryCode(error: unknown): number {
+  return error instanceof Error && "errcode" in error ? Number(error.errcode) & 0xff : 0;
+}
+
+function requireFile(path: string): void {
+  try {
+    if (Deno.statSync(path).isFile) return;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw explainOpenFailure(path, error);
+  }
+  throw new DatabaseError("DATABASE_MISSING", `Cannot open the database "${path}": there is no such file`, {
+    hint: "Start the application once so that it creates the file, or correct db_path.",
+  });
+}
+
+function explainOpenFailure(path: string, cause: unknown): DatabaseError {
+  if (cause instanceof DatabaseError) return cause;
+  if (primaryCode(cause) === SQLITE_NOTADB || messageOf(cause).includes("not a database")) {
+    return new DatabaseError(
+      "NOT_A_DATABASE",
+      `Cannot open the database "${path}": it is not a SQLite file, or it is encrypted`,
+      { cause, hint: "Encrypted databases are not supported. The file was not touched." },
+    );
+  }
+  return new DatabaseError("DATABASE_UNUSABLE", `Cannot open the database "${path}": ${messageOf(cause)}`, {
+    cause,
+    hint: "Check that the file and its folder are readable and writable for this user.",
+  });
+}
