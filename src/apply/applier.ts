@@ -1,0 +1,238 @@
+import { Backoff } from "../lib/backoff.ts";
+import { messageOf, StreamError } from "../lib/errors.ts";
+import { sleep } from "../lib/sleep.ts";
+import type { Logger } from "../observe/logger.ts";
+import type { Database } from "../sqlite/database.ts";
+import type { LogMessage, ReplicationLog, StreamState } from "../stream/replication_log.ts";
+import type { MessageApplier } from "./message_applier.ts";
+import { forgetOtherStreams, type Position, readPosition, storePosition } from "./position.ts";
+import { requeueUnread } from "./requeue.ts";
+import { SchemaBehindError } from "./schema_behind.ts";
+
+/** How often streams of this cluster are looked for that did not exist before: another node may use more shards. */
+const DISCOVERY_INTERVAL_MS = 10_000;
+/** How often a paused stream looks whether the schema has changed: the promise is within a second. */
+const SCHEMA_POLL_MS = 250;
+/** Pauses after something failed that may heal. */
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 5_000;
+/** How often a gap that cannot be closed is said again. */
+const GAP_REMINDER_MS = 60_000;
+
+/** What a stream's reader is doing. `gap`: messages that this node has not read are gone from the stream. */
+export type StreamCondition = "reading" | "schema_mismatch_paused" | "gap" | "failing";
+
+export interface ApplierOptions {
+  readonly database: Database;
+  readonly log: ReplicationLog;
+  readonly messages: MessageApplier;
+  readonly logger: Logger;
+  /** Called after each transaction that applied something. */
+  readonly onApplied: () => void;
+}
+
+/** Reads every stream of the cluster from where this node left off, and applies what it finds. */
+export class Applier {
+  readonly #options: ApplierOptions;
+  readonly #conditions = new Map<string, StreamCondition>();
+  /** Streams with the sequence up to which they have to be applied before this node may publish. */
+  readonly #behind = new Map<string, number>();
+  readonly #caughtUp = Promise.withResolvers<void>();
+
+  constructor(options: ApplierOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when everything is applied that the streams held at the start. */
+  get caughtUp(): Promise<void> {
+    return this.#caughtUp.promise;
+  }
+
+  /** False while a stream has lost messages that this node needs: what it would send might rest on what it never saw. */
+  get mayPublish(): boolean {
+    return ![...this.#conditions.values()].includes("gap");
+  }
+
+  /** By stream. */
+  get conditions(): ReadonlyMap<string, StreamCondition> {
+    return this.#conditions;
+  }
+
+  async run({ signal }: { signal: AbortSignal }): Promise<void> {
+    const failure = Promise.withResolvers<never>();
+    const readers = new Map<string, Promise<void>>();
+    const follow = (state: StreamState): void => {
+      if (readers.has(state.name)) return;
+      if (this.#positionOf(state).sequence < state.last) this.#behind.set(state.name, state.last);
+      readers.set(state.name, this.#follow(state, signal).catch(failure.reject));
+    };
+    try {
+      await Promise.race([this.#discover(follow, signal), failure.promise]);
+    } finally {
+      await Promise.allSettled(readers.values());
+    }
+  }
+
+  async #discover(follow: (state: StreamState) => void, signal: AbortSignal): Promise<void> {
+    const backoff = new Backoff({ firstMs: FIRST_PAUSE_MS, maxMs: LONGEST_PAUSE_MS });
+    while (!signal.aborted) {
+      try {
+        (await this.#options.log.streams()).forEach(follow);
+        this.#checkCaughtUp();
+        backoff.reset();
+        await pause(DISCOVERY_INTERVAL_MS, signal);
+      } catch (error) {
+        await this.#tolerate(error, backoff, signal);
+      }
+    }
+  }
+
+  /** Reads one stream for as long as the signal lasts. */
+  async #follow(state: StreamState, signal: AbortSignal): Promise<void> {
+    const backoff = new Backoff({ firstMs: FIRST_PAUSE_MS, maxMs: LONGEST_PAUSE_MS });
+    while (!signal.aborted) {
+      try {
+        const position = await this.#startOver(state, signal);
+        this.#conditions.set(state.name, "reading");
+        await this.#readFrom(position, backoff, signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        if (isCode(error, "POSITION_TRUNCATED")) await this.#sayGap(state, error, signal);
+        else await this.#tolerate(error, backoff, signal, state.name);
+        state = await this.#lookUp(state);
+      }
+    }
+  }
+
+  async #readFrom(position: Position, backoff: Backoff, signal: AbortSignal): Promise<void> {
+    const { log } = this.#options;
+    for await (const message of log.read(position.stream, position.sequence + 1, signal)) {
+      position = await this.#applyAll(position, [message], signal);
+      backoff.reset();
+    }
+  }
+
+  async #applyAll(
+    position: Position,
+    messages: readonly LogMessage[],
+    signal: AbortSignal,
+  ): Promise<Position> {
+    const last = messages.at(-1)!.sequence;
+    while (position.sequence < last) {
+      try {
+        const rest = messages.filter(({ sequence }) => sequence > position.sequence);
+        position = await this.#options.messages.apply(position, rest, signal);
+        this.#options.onApplied();
+        this.#noteProgress(position);
+      } catch (error) {
+        if (!(error instanceof SchemaBehindError)) throw error;
+        await this.#waitForSchema(position, error, signal);
+      }
+    }
+    return position;
+  }
+
+  async #waitForSchema(position: Position, error: SchemaBehindError, signal: AbortSignal): Promise<void> {
+    if (this.#conditions.get(position.stream) !== "schema_mismatch_paused") {
+      const { stream, sequence } = position;
+      this.#options.logger.warn("schema_mismatch_paused", {
+        stream,
+        sequence: sequence + 1,
+        reason: error.message,
+        hint: error.hint,
+      });
+    }
+    this.#conditions.set(position.stream, "schema_mismatch_paused");
+    // What waits for this node's own schema must not keep it from sending its own changes.
+    this.#behind.delete(position.stream);
+    this.#checkCaughtUp();
+    await sleep(SCHEMA_POLL_MS, signal);
+  }
+
+  #noteProgress({ stream, sequence }: Position): void {
+    if (this.#conditions.get(stream) === "schema_mismatch_paused") {
+      this.#options.logger.info("Schema matches again, replication goes on", { stream });
+    }
+    this.#conditions.set(stream, "reading");
+    if (sequence < (this.#behind.get(stream) ?? 0)) return;
+    if (this.#behind.delete(stream)) this.#checkCaughtUp();
+  }
+
+  #checkCaughtUp(): void {
+    if (this.#behind.size === 0) this.#caughtUp.resolve();
+  }
+
+  #positionOf(state: StreamState): Position {
+    const fresh = { stream: state.name, shard: state.shard, created: state.created, sequence: 0, time: 0n };
+    const stored = readPosition(this.#options.database, state.name);
+    return stored && !isRecreated(stored, state) ? stored : fresh;
+  }
+
+  /** The position to read from. A stream that was recreated is read from its start, and own changes it lost are sent again. */
+  async #startOver(state: StreamState, signal: AbortSignal): Promise<Position> {
+    const { database, logger, messages } = this.#options;
+    const position = this.#positionOf(state);
+    const stored = readPosition(database, state.name);
+    if (stored && !isRecreated(stored, state)) return position;
+    if (stored) {
+      logger.warn("Stream was recreated, starting over", { stream: state.name, created: state.created });
+    }
+    await database.write(() => {
+      if (stored) requeueUnread(database, stored);
+      forgetOtherStreams(database, state.shard, state.name);
+      storePosition(database, position);
+    }, signal);
+    messages.overlay.reload();
+    return position;
+  }
+
+  async #lookUp(state: StreamState): Promise<StreamState> {
+    try {
+      return (await this.#options.log.streams()).find(({ name }) => name === state.name) ?? state;
+    } catch (error) {
+      if (error instanceof StreamError) return state;
+      throw error;
+    }
+  }
+
+  /** Nothing is skipped in silence: the stream stays where it is until its messages come back by other means. */
+  async #sayGap(state: StreamState, error: unknown, signal: AbortSignal): Promise<void> {
+    this.#conditions.set(state.name, "gap");
+    this.#options.logger.error(
+      "Changes are missing: the stream no longer holds what this node has not read",
+      {
+        stream: state.name,
+        reason: messageOf(error),
+        hint: "Stop this node, replace its database by a copy of another node's, and raise max_entries.",
+      },
+    );
+    await pause(GAP_REMINDER_MS, signal);
+  }
+
+  /** Waits after a failure that may heal by itself, and throws any other. */
+  async #tolerate(error: unknown, backoff: Backoff, signal: AbortSignal, stream?: string): Promise<void> {
+    if (signal.aborted) return;
+    if (!(error instanceof StreamError)) throw error;
+    if (stream !== undefined) this.#conditions.set(stream, "failing");
+    this.#options.logger.warn("Unable to read", { stream, reason: error.message });
+    await pause(backoff.next(), signal);
+  }
+}
+
+/** Another creation time, or an end before our position: the stream under this name is another one. */
+function isRecreated(position: Position, state: StreamState): boolean {
+  return position.created !== state.created || position.sequence > state.last;
+}
+
+function isCode(error: unknown, code: string): boolean {
+  return error instanceof StreamError && error.code === code;
+}
+
+/** Waits, and returns early when the signal is aborted. */
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  try {
+    await sleep(ms, signal);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}

@@ -1,0 +1,317 @@
+import type { Database, Parameter, Statement } from "../sqlite/database.ts";
+import { quote } from "../sqlite/identifier.ts";
+import type { CapturedChange, ChangeReader } from "../capture/change_reader.ts";
+import { logRow, TICK } from "../capture/trigger_sql.ts";
+import type { FollowedTable, Schema } from "../schema/followed_tables.ts";
+import { sameKey } from "../schema/row_conditions.ts";
+import { type ChangeEvent, RawText, type SqlValue } from "../wire/event.ts";
+import { CborWriter } from "../wire/cbor.ts";
+import { EventShape, writeEvent } from "../wire/codec.ts";
+import { imageOf, recordConflict } from "./conflict_log.ts";
+import { keyText } from "./key_text.ts";
+import type { Overlay, OwnChange } from "./overlay.ts";
+import { type EventPlan, Planner } from "./plan.ts";
+import { acceptVersion, deleteByKey, markVersion, selectVersion } from "./row_sql.ts";
+import { TriggerGuard } from "./trigger_guard.ts";
+import { compareVersions, type Version } from "./version.ts";
+
+/** What became of an event. `lost`: a newer version by another node was there; `old`: it was folded in before. */
+export type Outcome = "written" | "kept" | "lost" | "old" | "passed over";
+
+/** The time of a stream when an event is folded in: the same on every node that reads it. */
+export interface StreamTime {
+  /** Highest time of a message so far, Unix nanoseconds. */
+  readonly highest: bigint;
+  /** Tombstones from before this count as absent. */
+  readonly expired: bigint;
+}
+
+/** An event with what applying it takes. */
+export interface PlannedEvent {
+  readonly event: ChangeEvent & { readonly ts: bigint };
+  readonly plan: EventPlan;
+}
+
+/** Statements over the versions and keys of one table. */
+interface KeyStatements {
+  readonly accept: Statement;
+  readonly version: Statement;
+  readonly mark: Statement;
+  readonly remove: Statement;
+}
+
+/** Stands for NULL in a key: a version table tells its keys apart by their values, and NULL is never equal to NULL. */
+const NULL_KEY = new TextEncoder().encode("NULL in a key");
+
+/**
+ * The state of each row: the fold over its stream, which is the same on every node, with this node's own changes that
+ * have not come back laid over it (`DESIGN.md` beside this file). All methods run inside the write transaction of their
+ * message: rows, versions and position become visible together or not at all.
+ */
+export class Fold {
+  readonly #database: Database;
+  readonly #overlay: Overlay;
+  readonly #changes: ChangeReader;
+  readonly #node: bigint;
+  readonly #planner: Planner;
+  readonly #triggers: TriggerGuard;
+  readonly #statements = new Map<string, KeyStatements>();
+  #schema: Schema;
+
+  constructor(
+    options: { database: Database; overlay: Overlay; changes: ChangeReader; node: bigint; schema: Schema },
+  ) {
+    this.#database = options.database;
+    this.#overlay = options.overlay;
+    this.#changes = options.changes;
+    this.#node = options.node;
+    this.#schema = options.schema;
+    this.#planner = new Planner(options.database, options.schema);
+    this.#triggers = new TriggerGuard(options.database, options.schema);
+  }
+
+  use(schema: Schema): void {
+    if (schema === this.#schema) return;
+    this.#schema = schema;
+    this.#planner.use(schema);
+    this.#triggers.use(schema);
+    this.#statements.clear();
+  }
+
+  /** Judges an event and finds what applying it takes, without touching the database; see {@link Planner.find}. */
+  plan(event: ChangeEvent & { readonly ts: bigint }): PlannedEvent | undefined {
+    const plan = this.#planner.find(event);
+    return plan && { event, plan };
+  }
+
+  apply({ event, plan }: PlannedEvent, time: StreamTime): Outcome {
+    const { table } = plan;
+    const key = plan.keyValues(event);
+    const text = this.#overlay.isEmpty ? undefined : keyText(table.key, key);
+    const isOwn = text !== undefined && this.#settleOwn(table, text, event);
+    if (!this.#accept(table, key, event, time)) return this.#decline(table, key, event);
+    const own = text === undefined ? undefined : this.#overlay.newest(table, text);
+    if (own && this.#isNewer(table, own, event)) {
+      this.#keep(plan, key, own, event);
+      return "kept";
+    }
+    if (event.type === "delete") this.#remove(plan, event);
+    // Nothing but a row that takes its UNIQUE value can have touched an own row since it was captured.
+    else if (!isOwn || table.uniques.length > 0 || plan.missing.length > 0) {
+      this.#write(plan, key, event, own);
+    }
+    return "written";
+  }
+
+  /**
+   * Whether an event is one of our own changes on its way, which has come back now: the same version is found there, not
+   * just our node id. Its id is only where to look; an older copy of this database may have used id and clock as well.
+   */
+  #settleOwn(table: FollowedTable, text: string, event: ChangeEvent): boolean {
+    if (event.node !== this.#node) return false;
+    const change = this.#changes.one(table.name, event.id);
+    if (!change || change.ts !== event.ts || !sameContent(change, table, event)) return false;
+    this.#overlay.settle(table, text, event.id);
+    return true;
+  }
+
+  #accept(table: FollowedTable, key: SqlValue[], event: ChangeEvent, time: StreamTime): boolean {
+    const deleted = event.type === "delete" ? time.highest : 0n;
+    const { accept } = this.#prepare(table);
+    const result = accept.run(
+      ...versionKey(key),
+      event.ts!,
+      event.node,
+      BigInt(event.hash),
+      deleted,
+      time.expired,
+    );
+    return Number(result.changes) === 1;
+  }
+
+  /** The event lost against the stored version, or is that version. Its image is kept if another node's change won. */
+  #decline(table: FollowedTable, key: SqlValue[], event: ChangeEvent): Outcome {
+    const loser = versionOf(event);
+    const winner = this.#storedVersion(table, key)!;
+    if (compareVersions(loser, winner) === 0) return "old";
+    if (winner.node === loser.node) return "old";
+    if (event.type !== "delete") {
+      const image = imageOf(event.columns, event.values);
+      recordConflict(this.#database, { table: table.name, reason: "older", image, loser, winner });
+    }
+    return "lost";
+  }
+
+  #storedVersion(table: FollowedTable, key: readonly SqlValue[]): Version | undefined {
+    const row = this.#prepare(table).version.get(...versionKey(key)) as unknown as bigint[] | undefined;
+    return row && { ts: row[0]!, node: row[1]!, hash: Number(row[2]) };
+  }
+
+  /** Whether an own change on its way is newer than an event. */
+  #isNewer(table: FollowedTable, own: OwnChange, event: ChangeEvent): boolean {
+    if (own.ts !== event.ts) return own.ts > event.ts!;
+    if (event.node !== this.#node) return this.#node > event.node;
+    const change = this.#changes.one(table.name, own.id);
+    return change !== undefined && ownHash(table, change) > event.hash;
+  }
+
+  /**
+   * The row stays as our own newer change left it; its turn in the stream comes. What the event displaces goes all the
+   * same, as it does on every other node, unless an own change of that row is on its way and newer than the row's version.
+   */
+  #keep(plan: EventPlan, key: SqlValue[], own: OwnChange, event: ChangeEvent): void {
+    if (event.type !== "delete") this.#displace(plan, event, true);
+    this.#complete(plan, key, own, event);
+  }
+
+  #write(plan: EventPlan, key: SqlValue[], event: ChangeEvent, own: OwnChange | undefined): void {
+    this.#displace(plan, event, false);
+    const { values, statements } = plan.bind(event);
+    const changed = statements.update ? statements.update.run(values) > 0 : statements.exists.exists(values);
+    if (!changed) statements.insert.run(values);
+    if (own && plan.missing.length > 0) this.#relog(plan.table, key);
+  }
+
+  #remove(plan: EventPlan, event: ChangeEvent): void {
+    const { values, statements } = plan.bind(event);
+    this.#triggers.deleting(plan.table.name, () => statements.remove.run(values));
+  }
+
+  /**
+   * Removes the rows of other keys that hold a UNIQUE value of the event. Each keeps its version, so that all nodes go on
+   * alike, and one that the streams never spoke of gets a mark.
+   */
+  #displace(plan: EventPlan, event: ChangeEvent, spareNewer: boolean): void {
+    const { table } = plan;
+    if (table.uniques.length === 0) return;
+    const { values, statements } = plan.bind(event);
+    for (const row of statements.clashing.flatMap((statement) => statement.all(values))) {
+      const key = row.slice(0, table.key.length);
+      const loser = this.#storedVersion(table, key);
+      if (spareNewer && this.#isOnItsWayAbove(table, key, loser)) continue;
+      const image = String(row[table.key.length]);
+      recordConflict(this.#database, {
+        table: table.name,
+        reason: "displaced",
+        image,
+        loser,
+        winner: versionOf(event),
+      });
+      this.#triggers.deleting(table.name, () => this.#prepare(table).remove.run(...key));
+      this.#prepare(table).mark.run(...versionKey(key));
+    }
+  }
+
+  #isOnItsWayAbove(table: FollowedTable, key: Parameter[], stored: Version | undefined): boolean {
+    const own = this.#overlay.newest(table, keyText(table.key, key));
+    if (!own) return false;
+    return !stored || own.ts > stored.ts || (own.ts === stored.ts && this.#node > stored.node);
+  }
+
+  /**
+   * While schemas differ, our change or the event may lack columns that the other has. Then the row is completed from the
+   * event and logged as a new change in full, or nodes would end with different values there.
+   */
+  #complete(plan: EventPlan, key: SqlValue[], own: OwnChange, event: ChangeEvent): void {
+    const { table } = plan;
+    if (plan.missing.length === 0 && this.#hadOneShape(table)) return;
+    const change = this.#changes.one(table.name, own.id);
+    if (!change || change.type === "delete") return;
+    const lacking = table.columns.filter(({ name }) => !change.shape.columns.includes(name));
+    if (lacking.length === 0 && (event.type === "delete" || plan.missing.length === 0)) return;
+    for (const { name } of event.type === "delete" ? [] : lacking) {
+      const at = event.columns.indexOf(name);
+      if (at >= 0) this.#setColumn(table, key, name, event.values[at] ?? null);
+    }
+    this.#relog(table, key);
+  }
+
+  #hadOneShape(table: FollowedTable): boolean {
+    return [...this.#schema.shapes.values()].filter((shape) => shape.table === table.name).length === 1;
+  }
+
+  #setColumn(table: FollowedTable, key: SqlValue[], column: string, value: SqlValue): void {
+    const parameter = value instanceof RawText ? "CAST(? AS TEXT)" : "?";
+    this.#database.run(
+      `UPDATE ${quote(table.name)} AS row SET ${quote(column)} = ${parameter} WHERE ${
+        sameKey(table.key, "row", () => "?")
+      }`,
+      bindable(value),
+      ...key.map(bindable),
+    );
+  }
+
+  /** Logs a row as it stands now as a new change of this node. */
+  #relog(table: FollowedTable, key: SqlValue[]): void {
+    const [change, enter] = logRow(table, "update", sameKey(table.key, "row", () => "?"));
+    this.#database.run(TICK);
+    this.#database.run(change!, ...key.map(bindable));
+    this.#database.run(enter!);
+    this.#overlay.takeIn();
+  }
+
+  #prepare(table: FollowedTable): KeyStatements {
+    let statements = this.#statements.get(table.name);
+    if (!statements) {
+      statements = {
+        accept: this.#database.prepare(acceptVersion(table)),
+        version: this.#database.prepare(selectVersion(table)),
+        mark: this.#database.prepare(markVersion(table)),
+        remove: this.#database.prepare(deleteByKey(table)),
+      };
+      this.#statements.set(table.name, statements);
+    }
+    return statements;
+  }
+}
+
+function versionOf(event: ChangeEvent): Version {
+  return { ts: event.ts!, node: event.node, hash: event.hash };
+}
+
+function bindable(value: SqlValue): Parameter {
+  return value instanceof RawText ? value.bytes : value;
+}
+
+/** A key as the version tables hold it. */
+function versionKey(key: readonly SqlValue[]): Parameter[] {
+  return key.map((value) => value === null ? NULL_KEY : bindable(value));
+}
+
+/** A delete travels with its key alone. */
+function travels(table: FollowedTable, change: CapturedChange): { columns: string[]; values: SqlValue[] } {
+  const isKey = (column: string): boolean => table.key.some(({ name }) => name === column);
+  const columns = change.shape.columns.filter((column) => change.type !== "delete" || isKey(column));
+  return {
+    columns,
+    values: columns.map((column) => change.values[change.shape.columns.indexOf(column)] ?? null),
+  };
+}
+
+function sameContent(change: CapturedChange, table: FollowedTable, event: ChangeEvent): boolean {
+  if ((change.type === "delete") !== (event.type === "delete")) return false;
+  if (change.type !== "delete") {
+    return change.shape.columns.length === event.columns.length &&
+      event.values.every((value, at) => sameValue(value, change.values[at] ?? null));
+  }
+  const { values } = travels(table, change);
+  return values.length === event.values.length &&
+    event.values.every((value, at) => sameValue(value, values[at]!));
+}
+
+function sameValue(a: SqlValue, b: SqlValue): boolean {
+  if (a instanceof Uint8Array) return b instanceof Uint8Array && sameBytes(a, b);
+  if (a instanceof RawText) return b instanceof RawText && sameBytes(a.bytes, b.bytes);
+  return a === b;
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, at) => byte === b[at]);
+}
+
+/** The content hash that the event of a captured change has. */
+function ownHash(table: FollowedTable, change: CapturedChange): number {
+  const { columns, values } = travels(table, change);
+  const shape = new EventShape(table.name, columns, undefined);
+  return writeEvent(new CborWriter(1024), shape, 1n, change.type, change.id, change.ts, values);
+}

@@ -1,0 +1,247 @@
+import type { SchemaTracker } from "../capture/schema_tracker.ts";
+import { ChangeReader } from "../capture/change_reader.ts";
+import { messageOf, WireError } from "../lib/errors.ts";
+import { yieldToEventLoop } from "../lib/sleep.ts";
+import { CLOCK } from "../schema/names.ts";
+import { type Database, isConstraint } from "../sqlite/database.ts";
+import { quote } from "../sqlite/identifier.ts";
+import { HEADER_BATCH, HEADER_PART, type LogMessage } from "../stream/replication_log.ts";
+import { decodeParts } from "../wire/batch.ts";
+import { EventDecoder } from "../wire/codec.ts";
+import type { ChangeEvent } from "../wire/event.ts";
+import { Fold, type Outcome } from "./fold.ts";
+import { Overlay } from "./overlay.ts";
+import { type Position, storePosition } from "./position.ts";
+import { quarantine } from "./quarantine.ts";
+import { SchemaBehindError } from "./schema_behind.ts";
+import { readPart, WaitingBatches } from "./waiting_batches.ts";
+
+/** A transaction takes further messages until it holds as many events: some 10 ms, in which an application waits to write. */
+const MAX_EVENTS_PER_TRANSACTION = 1_000;
+/** A larger batch takes effect as a whole; the event loop gets its turn in between. */
+const EVENTS_BETWEEN_YIELDS = 500;
+
+/** A batch of more parts is decoded twice, as its events might not fit into memory. */
+const MAX_PARTS_IN_MEMORY = 8;
+
+/** What has happened since the start. */
+export interface ApplyCounters {
+  applied: number;
+  lost: number;
+  quarantined: number;
+}
+
+export interface MessageApplierOptions {
+  readonly database: Database;
+  readonly schema: SchemaTracker;
+  /** This node's id. */
+  readonly node: bigint;
+  /** After this long, in stream time, a tombstone counts as absent. */
+  readonly versionRetentionMs: number;
+  /** Told of a message that was put aside. */
+  readonly onQuarantine: (message: LogMessage, reason: string) => void;
+}
+
+/** The clocks of a batch; all its events are of one node. */
+interface EventRange {
+  readonly node: bigint;
+  first: bigint;
+  last: bigint;
+}
+
+type TimedEvent = ChangeEvent & { readonly ts: bigint };
+
+/** The events of a message, or of the batch that it completes, read as often as needed. */
+interface Delivery {
+  /** Name of the batch, undefined for a message that is one. */
+  readonly batch: string | undefined;
+  events(): Iterable<readonly ChangeEvent[]>;
+}
+
+/**
+ * Applies messages of a stream: rows, row versions, waiting parts, quarantine and position of one or more whole messages
+ * in one transaction. What a crash interrupts has not happened, and is read again.
+ */
+export class MessageApplier {
+  readonly counters: ApplyCounters = { applied: 0, lost: 0, quarantined: 0 };
+  readonly overlay: Overlay;
+  readonly #options: MessageApplierOptions;
+  readonly #database: Database;
+  readonly #changes: ChangeReader;
+  readonly #fold: Fold;
+  readonly #batches: WaitingBatches;
+  readonly #decoder = new EventDecoder();
+  /** Highest clock among the events of the transaction at hand. */
+  #highestTs = 0n;
+
+  constructor(options: MessageApplierOptions) {
+    const { database, node } = options;
+    const schema = options.schema.current;
+    this.#options = options;
+    this.#database = database;
+    this.overlay = new Overlay(database, schema);
+    this.#changes = new ChangeReader(database, schema);
+    this.#fold = new Fold({ database, node, schema, overlay: this.overlay, changes: this.#changes });
+    this.#batches = new WaitingBatches(database);
+  }
+
+  /**
+   * Applies the first messages, one at least, and returns the position after them; the same position when the schema
+   * was changed at that moment: try again. Messages at or below the position are passed over.
+   * Rejects with a SchemaBehindError when the first message has to wait for a schema change; nothing was changed then.
+   */
+  async apply(position: Position, messages: readonly LogMessage[], signal: AbortSignal): Promise<Position> {
+    await this.#options.schema.refresh(signal);
+    try {
+      return await this.#database.write(() => this.#applySome(position, messages), signal);
+    } catch (error) {
+      // Settled changes and counters are of a transaction that never was.
+      this.overlay.reload();
+      if (!isConstraint(error)) throw error;
+      // The schema here refuses a row: find the message by itself, and put it aside.
+      const [first] = messages as [LogMessage];
+      if (messages.length > 1) return await this.apply(position, [first], signal);
+      return await this.#database.write(() => this.#refuse(position, first, error), signal);
+    }
+  }
+
+  async #applySome(position: Position, messages: readonly LogMessage[]): Promise<Position> {
+    if (!this.#options.schema.isCurrent()) return position;
+    this.#useSchema();
+    this.overlay.takeIn();
+    this.#highestTs = 0n;
+    let now = position;
+    let events = 0;
+    for (const message of messages) {
+      if (message.sequence <= now.sequence) continue;
+      const time = message.timeNs > now.time ? message.timeNs : now.time;
+      try {
+        events += await this.#deliver(message, time);
+      } catch (error) {
+        // It waits for the schema; what came before it need not.
+        if (error instanceof SchemaBehindError && now !== position) break;
+        throw error;
+      }
+      now = { ...now, sequence: message.sequence, time };
+      if (events >= MAX_EVENTS_PER_TRANSACTION) break;
+    }
+    this.#raiseClock();
+    storePosition(this.#database, now);
+    return now;
+  }
+
+  #useSchema(): void {
+    const schema = this.#options.schema.current;
+    this.overlay.use(schema);
+    this.#changes.use(schema);
+    this.#fold.use(schema);
+  }
+
+  /** Applies, keeps or puts aside one message; returns how many events took effect. */
+  async #deliver(message: LogMessage, streamTime: bigint): Promise<number> {
+    let delivery: Delivery | undefined;
+    try {
+      delivery = this.#open(message);
+      // All is judged before anything is written: a message takes effect whole or not at all.
+      if (delivery) this.#judge(delivery, message);
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      this.#putAside(message, error.message);
+      return 0;
+    }
+    return delivery ? await this.#foldIn(delivery, message, streamTime) : 0;
+  }
+
+  /** Undefined when other parts of its batch are still missing: then the message is kept until they come. */
+  #open(message: LogMessage): Delivery | undefined {
+    const part = readPart(message.headers.get(HEADER_BATCH), message.headers.get(HEADER_PART));
+    if (!part) return this.#read(undefined, 1, () => [message.data]);
+    const contents = this.#batches.complete(message, part);
+    if (contents) return this.#read(part.batch, part.number.count, contents);
+    this.#batches.keep(message, part);
+    return undefined;
+  }
+
+  /** Events are read twice, to judge and to apply; those of few parts are kept in memory meanwhile. */
+  #read(batch: string | undefined, parts: number, contents: () => Iterable<Uint8Array>): Delivery {
+    const decode = (): Iterable<readonly ChangeEvent[]> => decodeParts(contents(), this.#decoder);
+    if (parts > MAX_PARTS_IN_MEMORY) return { batch, events: decode };
+    const events = [...decode()];
+    return { batch, events: () => events };
+  }
+
+  #judge(delivery: Delivery, message: LogMessage): void {
+    for (const events of delivery.events()) {
+      for (const event of events) this.#fold.plan(timed(event, message));
+    }
+  }
+
+  async #foldIn(delivery: Delivery, message: LogMessage, streamTime: bigint): Promise<number> {
+    const retention = BigInt(this.#options.versionRetentionMs) * 1_000_000n;
+    const time = { highest: streamTime, expired: streamTime - retention };
+    let count = 0;
+    let range: EventRange | undefined;
+    for (const events of delivery.events()) {
+      for (const untimed of events) {
+        const event = timed(untimed, message);
+        range = widen(range, event);
+        const planned = this.#fold.plan(event);
+        if (planned) this.#count(this.#fold.apply(planned, time));
+        if (++count % EVENTS_BETWEEN_YIELDS === 0) await yieldToEventLoop();
+      }
+    }
+    if (range) {
+      if (range.last > this.#highestTs) this.#highestTs = range.last;
+      this.#batches.finish(message.stream, delivery.batch, range.node, range.first, range.last);
+    }
+    return count;
+  }
+
+  #count(outcome: Outcome): void {
+    if (outcome === "written" || outcome === "kept") this.counters.applied++;
+    if (outcome === "lost") this.counters.lost++;
+  }
+
+  /** No write of this node may lie below what it has seen, whatever its wall clock says. */
+  #raiseClock(): void {
+    if (this.#highestTs === 0n) return;
+    this.#database.run(
+      `INSERT INTO ${
+        quote(CLOCK)
+      } (id, ts) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET ts = max(ts, excluded.ts)`,
+      this.#highestTs,
+    );
+  }
+
+  #putAside(message: LogMessage, reason: string): void {
+    quarantine(this.#database, message, reason);
+    this.counters.quarantined++;
+    this.#options.onQuarantine(message, reason);
+  }
+
+  /** Passes a message whose rows this schema refuses; of a batch, the parts that came before are put aside with it. */
+  #refuse(position: Position, message: LogMessage, error: unknown): Position {
+    const reason = `Cannot apply: ${messageOf(error)}`;
+    const batch = message.headers.get(HEADER_BATCH);
+    if (batch !== undefined) {
+      for (const part of this.#batches.take(message.stream, batch)) quarantine(this.#database, part, reason);
+    }
+    this.#putAside(message, reason);
+    const time = message.timeNs > position.time ? message.timeNs : position.time;
+    const now = { ...position, sequence: message.sequence, time };
+    storePosition(this.#database, now);
+    return now;
+  }
+}
+
+/** An event of the Go original has no clock: it takes the time at which its stream stored it. */
+function timed(event: ChangeEvent, message: LogMessage): TimedEvent {
+  return event.ts === undefined ? { ...event, ts: message.timeNs } : event as TimedEvent;
+}
+
+function widen(range: EventRange | undefined, { node, ts }: TimedEvent): EventRange {
+  if (!range) return { node, first: ts, last: ts };
+  if (ts < range.first) range.first = ts;
+  if (ts > range.last) range.last = ts;
+  return range;
+}

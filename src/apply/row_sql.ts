@@ -1,0 +1,120 @@
+import { quote } from "../sqlite/identifier.ts";
+import { rowVersion, valueColumn } from "../schema/names.ts";
+import { holdsUnique, sameKey } from "../schema/row_conditions.ts";
+import type { FollowedTable } from "../schema/followed_tables.ts";
+
+/**
+ * The SQL that applies changes of one table; pure text.
+ *
+ * `?1 … ?n` are the values of an event in the order of its columns, so a statement takes the values as they came.
+ * `raw` names positions (from 0) that are bound as bytes but are text.
+ */
+export interface RowSqlOptions {
+  readonly table: FollowedTable;
+  /** Columns of the event; those that the table does not have are left out of what is written. */
+  readonly columns: readonly string[];
+  readonly raw: ReadonlySet<number>;
+}
+
+function parameter({ columns, raw }: RowSqlOptions, column: string): string {
+  const at = columns.indexOf(column);
+  return raw.has(at) ? `CAST(?${at + 1} AS TEXT)` : `?${at + 1}`;
+}
+
+function written({ table, columns }: RowSqlOptions): string[] {
+  return table.columns.map(({ name }) => name).filter((name) => columns.includes(name));
+}
+
+function atKey(options: RowSqlOptions): string {
+  return sameKey(options.table.key, "row", (column) => parameter(options, column));
+}
+
+/** Changes the row with the event's key; undefined when it has nothing but its key. */
+export function updateRow(options: RowSqlOptions): string | undefined {
+  const { table } = options;
+  // A key under a collation is written too: 'A' and 'a' may be one key. Elsewhere it would only cost time.
+  const same = new Set(table.key.filter(({ collation }) => collation === "BINARY").map(({ name }) => name));
+  const set = written(options)
+    .filter((column) => !same.has(column))
+    .map((column) => `${quote(column)} = ${parameter(options, column)}`);
+  if (set.length === 0) return undefined;
+  return `UPDATE ${quote(table.name)} AS row SET ${set.join(", ")} WHERE ${atKey(options)}`;
+}
+
+export function insertRow(options: RowSqlOptions): string {
+  const columns = written(options);
+  return `INSERT INTO ${quote(options.table.name)} (${columns.map(quote).join(", ")})
+    VALUES (${columns.map((column) => parameter(options, column)).join(", ")})`;
+}
+
+export function deleteRow(options: RowSqlOptions): string {
+  return `DELETE FROM ${quote(options.table.name)} AS row WHERE ${atKey(options)}`;
+}
+
+export function selectRow(options: RowSqlOptions): string {
+  return `SELECT 1 FROM ${quote(options.table.name)} AS row WHERE ${atKey(options)}`;
+}
+
+/**
+ * For each UNIQUE index that the event has values for: the rows of other keys that hold them. Each result row is the key
+ * in order, then the image of the row as in the conflict log.
+ */
+export function selectClashing(options: RowSqlOptions): string[] {
+  const { table, columns } = options;
+  const source = (column: string): string => columns.includes(column) ? parameter(options, column) : "NULL";
+  const key = table.key.map(({ name }) => `row.${quote(name)}`).join(", ");
+  return table.uniques
+    .filter((index) => index.terms.every(({ column }) => column === undefined || columns.includes(column)))
+    .map((index) =>
+      `SELECT ${key}, ${rowImage(table)} FROM ${quote(table.name)} AS row
+       WHERE ${holdsUnique(table, index, source)} AND NOT (${atKey(options)})`
+    );
+}
+
+/** The image of `row` as JSON: column name to SQL literal. */
+export function rowImage(table: FollowedTable): string {
+  const pairs = table.columns.map(({ name }) => `'${name.replaceAll("'", "''")}', quote(row.${quote(name)})`);
+  const chunks: string[] = [];
+  // A function takes at most 127 arguments in older builds of SQLite: wide rows are patched together.
+  for (let at = 0; at < pairs.length; at += 50) {
+    chunks.push(`json_object(${pairs.slice(at, at + 50).join(", ")})`);
+  }
+  return chunks.reduce((left, right) => `json_patch(${left}, ${right})`);
+}
+
+/** `WHERE` of a row by its key, bound in the order of the key. */
+export function deleteByKey(table: FollowedTable): string {
+  return `DELETE FROM ${quote(table.name)} AS row WHERE ${
+    table.key.map(({ name }) => `row.${quote(name)} IS ?`).join(" AND ")
+  }`;
+}
+
+function versionColumns(table: FollowedTable): string[] {
+  return table.key.map(({ name }) => quote(valueColumn(name)));
+}
+
+/**
+ * Stores a version if it is above the one there, or if that one is a tombstone which counts as absent by now; one change
+ * says that it was accepted. Parameters: key, ts, node, hash, deleted, and the stream time up to which tombstones expired.
+ */
+export function acceptVersion(table: FollowedTable): string {
+  const key = versionColumns(table);
+  return `INSERT INTO ${quote(rowVersion(table.name))} (${key.join(", ")}, ts, node, hash, deleted)
+    VALUES (${key.map(() => "?").join(", ")}, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET ts = excluded.ts, node = excluded.node, hash = excluded.hash, deleted = excluded.deleted
+    WHERE excluded.ts > ts OR (excluded.ts = ts AND (excluded.node > node OR (excluded.node = node AND excluded.hash > hash)))
+      OR (deleted <> 0 AND deleted < ?)`;
+}
+
+/** The version of a key: ts, node, hash. */
+export function selectVersion(table: FollowedTable): string {
+  const key = versionColumns(table).map((column) => `${column} = ?`).join(" AND ");
+  return `SELECT ts, node, hash FROM ${quote(rowVersion(table.name))} WHERE ${key}`;
+}
+
+/** Marks a row that the streams never spoke of, so that all nodes remember that it was there: version (0, 0, 0). */
+export function markVersion(table: FollowedTable): string {
+  const key = versionColumns(table);
+  return `INSERT INTO ${quote(rowVersion(table.name))} (${key.join(", ")}, ts, node, hash, deleted)
+    VALUES (${key.map(() => "?").join(", ")}, 0, 0, 0, 0) ON CONFLICT DO NOTHING`;
+}

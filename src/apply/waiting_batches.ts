@@ -1,0 +1,147 @@
+import type { Database } from "../sqlite/database.ts";
+import { quote } from "../sqlite/identifier.ts";
+import { BATCH, PART } from "../schema/names.ts";
+import { HEADER_BATCH, HEADER_PART, type LogMessage } from "../stream/replication_log.ts";
+import { type BatchName, parseBatchName, parsePart, type PartNumber } from "../wire/batch.ts";
+import { WireError } from "../lib/errors.ts";
+
+/** A message that is one part of a batch. */
+export interface BatchPart {
+  readonly batch: string;
+  readonly name: BatchName;
+  readonly number: PartNumber;
+}
+
+/** Reads the headers of a part; undefined for a message that is a batch of its own. */
+export function readPart(batch: string | undefined, part: string | undefined): BatchPart | undefined {
+  if (batch === undefined && part === undefined) return undefined;
+  if (batch === undefined || part === undefined) {
+    throw new WireError("Cannot read message: half of a batch's headers");
+  }
+  const name = parseBatchName(batch);
+  const number = parsePart(part);
+  if (name.parts !== number.count) {
+    throw new WireError(`Cannot read message: part ${part} of batch "${batch}"`);
+  }
+  return { batch, name, number };
+}
+
+/** An unfinished batch stays this long after finished ones covered it: its parts may belong to a twin with our node id. */
+const KEEP_COVERED_NS = 3_600_000_000_000n;
+
+/**
+ * Parts of batches that are not complete. They lie in the database and come with the position, so that positions always
+ * advance and a crash loses none. Parts arrive in any order and between the messages of other nodes; a batch never
+ * discards another one. All methods run inside the write transaction of their message.
+ */
+export class WaitingBatches {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** The contents of all parts in order if `message` is the one that was missing, else undefined. Changes nothing. */
+  complete(message: LogMessage, part: BatchPart): (() => Iterable<Uint8Array>) | undefined {
+    const others = this.#database.count(
+      `SELECT count(*) FROM ${quote(PART)} WHERE stream = ? AND batch = ? AND part <> ?`,
+      message.stream,
+      part.batch,
+      BigInt(part.number.index),
+    );
+    return others === part.number.count - 1 ? () => this.#contents(message, part) : undefined;
+  }
+
+  *#contents(message: LogMessage, part: BatchPart): Iterable<Uint8Array> {
+    for (let index = 1; index <= part.number.count; index++) {
+      yield index === part.number.index ? message.data : this.#stored(message.stream, part.batch, index);
+    }
+  }
+
+  #stored(stream: string, batch: string, index: number): Uint8Array {
+    return this.#database.value(
+      `SELECT data FROM ${quote(PART)} WHERE stream = ? AND batch = ? AND part = ?`,
+      stream,
+      batch,
+      BigInt(index),
+    ) as Uint8Array;
+  }
+
+  /** Keeps a part until the others have come. */
+  keep(message: LogMessage, part: BatchPart): void {
+    const { node, firstTs, lastTs } = part.name;
+    this.#database.run(
+      `INSERT INTO ${
+        quote(BATCH)
+      } (stream, batch, node, first_ts, last_ts, covered_to, time) VALUES (?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT DO NOTHING`,
+      message.stream,
+      part.batch,
+      node,
+      firstTs,
+      lastTs,
+      firstTs - 1n,
+      message.timeNs,
+    );
+    this.#database.run(
+      `INSERT INTO ${
+        quote(PART)
+      } (stream, batch, part, sequence, data) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+      message.stream,
+      part.batch,
+      BigInt(part.number.index),
+      BigInt(message.sequence),
+      message.data,
+    );
+  }
+
+  /** A batch took effect: its parts go, and it counts for unfinished ones of its node whose changes it holds. */
+  finish(stream: string, batch: string | undefined, node: bigint, firstTs: bigint, lastTs: bigint): void {
+    if (batch !== undefined) this.discard(stream, batch);
+    if (this.#database.get(`SELECT 1 FROM ${quote(BATCH)} WHERE stream = ? LIMIT 1`, stream) === undefined) {
+      return;
+    }
+    this.#database.run(
+      `UPDATE ${quote(BATCH)} SET covered_to = ?1
+       WHERE stream = ?2 AND node = ?3 AND covered_to < ?1 AND (?4 <= first_ts OR covered_to >= first_ts)`,
+      lastTs,
+      stream,
+      node,
+      firstTs,
+    );
+  }
+
+  /** Gives up a batch: its parts as messages, which are discarded here. */
+  take(stream: string, batch: string): LogMessage[] {
+    const parts = parseBatchName(batch).parts;
+    const rows = this.#database.all(
+      `SELECT part, sequence, data FROM ${quote(PART)} WHERE stream = ? AND batch = ? ORDER BY part`,
+      stream,
+      batch,
+    );
+    this.discard(stream, batch);
+    return rows.map(([part, sequence, data]) => ({
+      stream,
+      sequence: Number(sequence),
+      timeNs: 0n,
+      headers: new Map([[HEADER_BATCH, batch], [HEADER_PART, `${part}/${parts}`]]),
+      data: data as Uint8Array,
+    }));
+  }
+
+  discard(stream: string, batch: string): void {
+    this.#database.run(`DELETE FROM ${quote(PART)} WHERE stream = ? AND batch = ?`, stream, batch);
+    this.#database.run(`DELETE FROM ${quote(BATCH)} WHERE stream = ? AND batch = ?`, stream, batch);
+  }
+}
+
+/** Drops unfinished batches whose changes came in finished ones, as happens after a crash; inside a write transaction. */
+export function dropCoveredBatches(database: Database, stream: string, streamTime: bigint): void {
+  const batches = new WaitingBatches(database);
+  const rows = database.all(
+    `SELECT batch FROM ${quote(BATCH)} WHERE stream = ? AND covered_to >= last_ts AND time < ?`,
+    stream,
+    streamTime - KEEP_COVERED_NS,
+  );
+  for (const [batch] of rows) batches.discard(stream, String(batch));
+}

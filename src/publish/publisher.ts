@@ -1,0 +1,123 @@
+import type { SchemaTracker } from "../capture/schema_tracker.ts";
+import { Backoff } from "../lib/backoff.ts";
+import { StreamError } from "../lib/errors.ts";
+import { sleep } from "../lib/sleep.ts";
+import type { Wakeup } from "../lib/wakeup.ts";
+import type { Logger } from "../observe/logger.ts";
+import type { Database } from "../sqlite/database.ts";
+import {
+  HEADER_BATCH,
+  HEADER_PART,
+  type OutgoingMessage,
+  type PublishAck,
+  type ReplicationLog,
+} from "../stream/replication_log.ts";
+import { type BatchPart, messageId } from "../wire/batch.ts";
+import { markPublished } from "./acknowledgement.ts";
+import type { RoundReader, ShardBatch } from "./round.ts";
+
+/** Pauses between attempts to publish. */
+const FIRST_PAUSE_MS = 50;
+const LONGEST_PAUSE_MS = 5_000;
+
+export interface PublisherOptions {
+  readonly database: Database;
+  readonly schema: SchemaTracker;
+  readonly rounds: RoundReader;
+  readonly log: ReplicationLog;
+  /** This node's id. */
+  readonly node: bigint;
+  readonly logger: Logger;
+  /** Notified when something may have been written. */
+  readonly wakeup: Wakeup;
+  /** The longest time between two looks at the change log, whether notified or not, in milliseconds. */
+  readonly pollingIntervalMs: number;
+  /** False while this node must not publish. */
+  readonly mayPublish: () => boolean;
+  /** Runs in the transaction that takes changes out of the global log, before it does. */
+  readonly beforeForgetting: () => void;
+  /** Called with each batch that is acknowledged and marked, and where it lies; `wasThere` when it did before. */
+  readonly onPublished: (batch: ShardBatch, sequence: number, wasThere: boolean) => void;
+}
+
+/**
+ * Sends what was captured. Each round sends one batch to each shard and waits until every part is acknowledged and marked:
+ * so a shard never has two batches of this node on their way, whose order could be lost, and batches grow under load by
+ * themselves. What is not acknowledged stays pending in the database; nothing else holds it.
+ */
+export class Publisher {
+  readonly #options: PublisherOptions;
+  readonly #backoff = new Backoff({ firstMs: FIRST_PAUSE_MS, maxMs: LONGEST_PAUSE_MS });
+
+  constructor(options: PublisherOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Publishes until `signal` is aborted, then goes on until nothing is pending any more, or `deadline` is aborted, too.
+   */
+  async run({ signal, deadline }: { signal: AbortSignal; deadline: AbortSignal }): Promise<void> {
+    const { wakeup, pollingIntervalMs } = this.#options;
+    while (!deadline.aborted) {
+      const published = await this.#round(deadline);
+      if (published) continue;
+      if (signal.aborted) return;
+      await wakeup.wait(pollingIntervalMs, signal);
+    }
+  }
+
+  /** Whether there was anything to publish, and it was. */
+  async #round(deadline: AbortSignal): Promise<boolean> {
+    const { schema, rounds, mayPublish } = this.#options;
+    await schema.refresh(deadline);
+    if (!mayPublish() || !rounds.hasPending()) return false;
+    const batches = await rounds.read(schema.current, deadline);
+    if (batches?.length === 0) return false;
+    await Promise.all((batches ?? []).map((batch) => this.#publish(batch, deadline)));
+    return true;
+  }
+
+  async #publish(shardBatch: ShardBatch, deadline: AbortSignal): Promise<void> {
+    const { shard, batch, changes } = shardBatch;
+    const { database, beforeForgetting, onPublished } = this.#options;
+    const acks = await Promise.all(batch.parts.map((part) => this.#send(shard, part, deadline)));
+    const sequence = Math.max(...acks.map((ack) => ack.sequence));
+    await markPublished(database, changes, { shard, sequence }, beforeForgetting);
+    onPublished(shardBatch, sequence, acks.some((ack) => ack.duplicate));
+  }
+
+  /** Sends one message until it is acknowledged; its id makes the stream keep one copy, however often it is sent. */
+  async #send(shard: number, part: BatchPart, deadline: AbortSignal): Promise<PublishAck> {
+    const message = this.#toMessage(part);
+    for (;;) {
+      deadline.throwIfAborted();
+      try {
+        const ack = await this.#options.log.publish(shard, message);
+        this.#backoff.reset();
+        return ack;
+      } catch (error) {
+        if (!(error instanceof StreamError)) throw error;
+        await this.#recover(error, deadline);
+      }
+    }
+  }
+
+  #toMessage({ data, batch, part }: BatchPart): OutgoingMessage {
+    const headers = new Map<string, string>();
+    if (batch !== undefined && part !== undefined) headers.set(HEADER_BATCH, batch).set(HEADER_PART, part);
+    return { id: messageId(this.#options.node, headers, data), headers, data };
+  }
+
+  /** Nothing is given up: a refusal, too, is tried again, as an operator may lift it. */
+  async #recover(error: StreamError, deadline: AbortSignal): Promise<void> {
+    const { logger, log } = this.#options;
+    logger.warn("Unable to publish", { reason: error.message, hint: error.hint });
+    await sleep(this.#backoff.next(), deadline);
+    try {
+      await log.ensureStreams();
+    } catch (cause) {
+      if (!(cause instanceof StreamError)) throw cause;
+      logger.debug("Streams are not available", { reason: cause.message });
+    }
+  }
+}

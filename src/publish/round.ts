@@ -1,0 +1,176 @@
+import { type CapturedChange, ChangeReader } from "../capture/change_reader.ts";
+import { yieldToEventLoop } from "../lib/sleep.ts";
+import { GLOBAL_LOG } from "../schema/names.ts";
+import { type Schema, schemaVersion } from "../schema/followed_tables.ts";
+import type { Database } from "../sqlite/database.ts";
+import { quote } from "../sqlite/identifier.ts";
+import { type Batch, type BatchLimits, BatchWriter } from "../wire/batch.ts";
+import { ChangeEncoder } from "./encoder.ts";
+
+/** Where a change stands: its row in the global log, and in its table's change log. */
+export interface LoggedChange {
+  readonly globalId: bigint;
+  readonly table: string;
+  readonly id: bigint;
+}
+
+/** What goes to one shard in one round. */
+export interface ShardBatch {
+  readonly shard: number;
+  readonly batch: Batch;
+  /** In order of the global log. */
+  readonly changes: readonly LoggedChange[];
+}
+
+export interface RoundLimits extends BatchLimits {
+  /** A round holds at most as many changes: what is more is cut where the writes pause longest near the limit. */
+  readonly maxTransactionRows: number;
+  /** Changes read before the event loop gets its turn. */
+  readonly scanMaxChanges: number;
+  readonly shards: number;
+}
+
+/** The part of a full round, at its end, in which the cut is looked for. */
+const CUT_REGION = 0.1;
+
+interface PendingChange {
+  readonly logged: LoggedChange;
+  readonly change: CapturedChange;
+}
+
+interface ShardDraft {
+  readonly writer: BatchWriter;
+  changes: LoggedChange[];
+}
+
+/**
+ * Reads what is pending and makes one batch of it for each shard. All is read from one snapshot, which lies between two
+ * transactions of the application: so a batch holds whole transactions.
+ */
+export class RoundReader {
+  readonly #database: Database;
+  readonly #node: bigint;
+  readonly #limits: RoundLimits;
+  readonly #changes: ChangeReader;
+  readonly #drafts = new Map<number, ShardDraft>();
+  #encoder: ChangeEncoder;
+
+  /** `database` is a connection of its own: the snapshot must not be in the way of what this program writes meanwhile. */
+  constructor(database: Database, node: bigint, limits: RoundLimits, schema: Schema) {
+    this.#database = database;
+    this.#node = node;
+    this.#limits = limits;
+    this.#changes = new ChangeReader(database, schema);
+    this.#encoder = new ChangeEncoder(schema, limits.shards);
+  }
+
+  /** Whether anything is in the global log. */
+  hasPending(): boolean {
+    return this.#database.get(`SELECT 1 FROM ${quote(GLOBAL_LOG)} LIMIT 1`) !== undefined;
+  }
+
+  /** The batches of one round, none when nothing is pending; undefined when the schema is not the one given. */
+  async read(schema: Schema, signal: AbortSignal): Promise<ShardBatch[] | undefined> {
+    this.#use(schema);
+    return await this.#database.read(async () => {
+      if (schemaVersion(this.#database) !== schema.version) return undefined;
+      await this.#encodeAll();
+      return this.#finish();
+    }, signal);
+  }
+
+  #use(schema: Schema): void {
+    if (schema === this.#encoder.schema) return;
+    this.#changes.use(schema);
+    this.#encoder = new ChangeEncoder(schema, this.#limits.shards);
+  }
+
+  async #encodeAll(): Promise<void> {
+    const { maxTransactionRows, scanMaxChanges } = this.#limits;
+    const cutFrom = Math.floor(maxTransactionRows * (1 - CUT_REGION));
+    const end: PendingChange[] = [];
+    let last = 0n;
+    let count = 0;
+    while (count < maxTransactionRows) {
+      const slice = this.#readSlice(last, Math.min(scanMaxChanges, maxTransactionRows - count));
+      if (slice.length === 0) break;
+      last = slice.at(-1)!.globalId;
+      for (const pending of this.#resolve(slice)) {
+        if (++count > cutFrom) end.push(pending);
+        else this.#encode(pending);
+      }
+      await yieldToEventLoop();
+    }
+    const isFull = count >= maxTransactionRows && this.#readSlice(last, 1).length > 0;
+    (isFull ? end.slice(0, largestGap(end)) : end).forEach((pending) => this.#encode(pending));
+  }
+
+  #readSlice(after: bigint, limit: number): LoggedChange[] {
+    return this.#database
+      .all(
+        `SELECT id, change_table_id, table_name FROM ${quote(GLOBAL_LOG)} WHERE id > ? ORDER BY id LIMIT ?`,
+        after,
+        BigInt(limit),
+      )
+      .map(([globalId, id, table]) => ({
+        globalId: globalId as bigint,
+        table: String(table),
+        id: id as bigint,
+      }));
+  }
+
+  /** The changes behind rows of the global log, in its order, read in one go for each table. */
+  #resolve(slice: LoggedChange[]): PendingChange[] {
+    const byTable = Map.groupBy(slice, ({ table }) => table);
+    const found = new Map<string, Map<bigint, CapturedChange>>();
+    for (const [table, rows] of byTable) {
+      const ids = rows.map(({ id }) => id);
+      const changes = this.#changes.range(table, least(ids), greatest(ids));
+      found.set(table, new Map(changes.map((change) => [change.id, change])));
+    }
+    return slice.flatMap((logged) => {
+      const change = found.get(logged.table)!.get(logged.id);
+      return change ? [{ logged, change }] : [];
+    });
+  }
+
+  #encode({ logged, change }: PendingChange): void {
+    const shard = this.#encoder.shardOf(change);
+    let draft = this.#drafts.get(shard);
+    if (!draft) {
+      draft = { writer: new BatchWriter(this.#node, this.#limits), changes: [] };
+      this.#drafts.set(shard, draft);
+    }
+    this.#encoder.encode(change, draft.writer);
+    draft.changes.push(logged);
+  }
+
+  #finish(): ShardBatch[] {
+    const batches: ShardBatch[] = [];
+    for (const [shard, draft] of this.#drafts) {
+      if (draft.changes.length === 0) continue;
+      batches.push({ shard, batch: draft.writer.finish(), changes: draft.changes });
+      draft.changes = [];
+    }
+    return batches;
+  }
+}
+
+/** The index before which to cut: after the change that is followed by the longest pause. All of a transaction is close in time. */
+function largestGap(changes: readonly PendingChange[]): number {
+  let cut = changes.length;
+  let longest = -1n;
+  for (let at = 1; at < changes.length; at++) {
+    const gap = changes[at]!.change.ts - changes[at - 1]!.change.ts;
+    if (gap > longest) [longest, cut] = [gap, at];
+  }
+  return cut;
+}
+
+function least(ids: readonly bigint[]): bigint {
+  return ids.reduce((a, b) => a < b ? a : b);
+}
+
+function greatest(ids: readonly bigint[]): bigint {
+  return ids.reduce((a, b) => a > b ? a : b);
+}
