@@ -1,0 +1,139 @@
+import { dropTriggers } from "../capture/change_log.ts";
+import { lockHolder, lockPath, ProcessLock } from "../capture/process_lock.ts";
+import type { Config } from "../config/config.ts";
+import { DatabaseError, HarmonyLiteError, messageOf } from "../lib/errors.ts";
+import { sleep } from "../lib/sleep.ts";
+import type { Logger } from "../observe/logger.ts";
+import { changeLog, GLOBAL_LOG, replacedKeys, SCHEMA_HISTORY } from "../schema/names.ts";
+import { hasTable, listOwn } from "../schema/own_tables.ts";
+import { Database } from "../sqlite/database.ts";
+import { quote } from "../sqlite/identifier.ts";
+import { connectLog } from "./log_connection.ts";
+import { Replica } from "./replica.ts";
+
+/** How long a running node may take to drain and stop. */
+const STOP_TIMEOUT_MS = 30_000;
+const STOP_POLL_MS = 100;
+/** How long what is pending may take to be sent. */
+const SEND_TIMEOUT_MS = 60_000;
+/** How often JetStream is asked for its streams before the pending changes count as not to be sent. */
+const STREAM_ATTEMPTS = 5;
+
+export interface CleanUpOptions {
+  /** Remove every trace, also versions, positions and clock: for a database that is not replicated any more. */
+  readonly all: boolean;
+  /** Go on although captured changes cannot be sent: they are lost. */
+  readonly discardPending: boolean;
+  readonly signal: AbortSignal;
+  readonly logger: Logger;
+}
+
+/**
+ * Takes HarmonyLite out of a database: triggers and change logs, after what is pending was sent. Row versions, positions
+ * and the clock stay unless `all`, so that a node which comes back after a schema change goes on where it was.
+ */
+export async function cleanUp(config: Config, options: CleanUpOptions): Promise<void> {
+  using _lock = await takeOver(config, options);
+  if (!options.discardPending) await sendPending(config, options);
+  using database = Database.open(config.dbPath);
+  await database.write(() => {
+    const pending = countPending(database);
+    if (pending > 0) options.logger.warn("Pending changes are discarded", { changes: pending });
+    dropTriggers(database);
+    for (const table of ownTables(database, options.all)) database.exec(`DROP TABLE ${quote(table)}`);
+  }, options.signal);
+  if (options.all) removeFiles(config);
+}
+
+/** The process lock. A node that runs is asked to stop, and waited for. */
+async function takeOver(config: Config, { signal, logger }: CleanUpOptions): Promise<ProcessLock> {
+  const deadline = Date.now() + STOP_TIMEOUT_MS;
+  let asked = false;
+  for (;;) {
+    try {
+      return ProcessLock.acquire(config.dbPath);
+    } catch (error) {
+      const isHeld = error instanceof DatabaseError && error.code === "DATABASE_IN_USE";
+      if (!isHeld || Date.now() > deadline) throw error;
+      if (!asked) asked = askToStop(config, logger);
+    }
+    await sleep(STOP_POLL_MS, signal);
+  }
+}
+
+function askToStop(config: Config, logger: Logger): boolean {
+  const holder = lockHolder(config.dbPath);
+  if (holder === undefined) return false;
+  logger.info("Asking the running node to stop", { process: holder });
+  try {
+    Deno.kill(holder, "SIGTERM");
+    return true;
+  } catch (cause) {
+    throw new DatabaseError(
+      "DATABASE_IN_USE",
+      `Cannot stop process ${holder}, which replicates "${config.dbPath}": ${messageOf(cause)}`,
+      { cause, hint: "Stop it as the user that started it, then try again." },
+    );
+  }
+}
+
+/** Sends what is pending, or throws: nothing is removed then. */
+async function sendPending(config: Config, { signal, logger }: CleanUpOptions): Promise<void> {
+  if (!needsSending(config)) return;
+  try {
+    using replica = await Replica.open(config, { signal, logger });
+    await using connection = await connectLog(config, { signal, logger, attempts: STREAM_ATTEMPTS });
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(SEND_TIMEOUT_MS)]);
+    // Already asked to stop, a publisher sends what is pending and returns.
+    await replica.publisher(connection.log, () => true).run({ signal: AbortSignal.abort(), deadline });
+    if (countPending(replica.database) === 0) return;
+  } catch (cause) {
+    signal.throwIfAborted();
+    throw notSent(cause);
+  }
+  throw notSent(undefined);
+}
+
+function needsSending(config: Config): boolean {
+  using database = Database.open(config.dbPath, { readOnly: true });
+  return countPending(database) > 0;
+}
+
+function notSent(cause: unknown): HarmonyLiteError {
+  const why = cause === undefined ? "some are still there" : messageOf(cause);
+  return new HarmonyLiteError(
+    "PENDING_CHANGES",
+    `Cannot clean up: pending changes could not be sent: ${why}`,
+    {
+      cause,
+      hint:
+        "Nothing was removed. Make NATS reachable and try again, or lose these changes with --discard-pending.",
+    },
+  );
+}
+
+function countPending(database: Database): number {
+  return hasTable(database, GLOBAL_LOG) ? database.count(`SELECT count(*) FROM ${quote(GLOBAL_LOG)}`) : 0;
+}
+
+/** Our tables that go. Quarantine and conflicts stay as well: they are for a person to look at. */
+function ownTables(database: Database, all: boolean): string[] {
+  const tables = listOwn(database, "table");
+  if (all || !hasTable(database, SCHEMA_HISTORY)) return tables;
+  const followed = database.all(`SELECT DISTINCT table_name FROM ${quote(SCHEMA_HISTORY)}`);
+  const going = new Set([
+    GLOBAL_LOG,
+    ...followed.flatMap(([table]) => [changeLog(String(table)), replacedKeys(String(table))]),
+  ]);
+  return tables.filter((name) => going.has(name));
+}
+
+function removeFiles(config: Config): void {
+  for (const path of [config.seqMapPath, lockPath(config.dbPath)]) {
+    try {
+      Deno.removeSync(path);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+}

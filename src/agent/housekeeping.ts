@@ -1,0 +1,115 @@
+import { trimConflictLog } from "../apply/conflict_log.ts";
+import { ON_ITS_WAY } from "../apply/overlay.ts";
+import { readPositions } from "../apply/position.ts";
+import { dropCoveredBatches } from "../apply/waiting_batches.ts";
+import type { SchemaTracker } from "../capture/schema_tracker.ts";
+import { sleep } from "../lib/sleep.ts";
+import type { Logger } from "../observe/logger.ts";
+import { changeLog, rowVersion } from "../schema/names.ts";
+import type { Database } from "../sqlite/database.ts";
+import { quote } from "../sqlite/identifier.ts";
+import { hasSequenceMap, type SequenceMap, writeSequenceMap } from "./sequence_map.ts";
+
+/** Rows removed in one transaction: an application that wants to write waits no longer than for an apply transaction. */
+const MAX_REMOVED_PER_TRANSACTION = 2000;
+/** How often expired tombstones are looked for. */
+const PRUNE_INTERVAL_MS = 3_600_000;
+
+export interface HousekeepingOptions {
+  readonly database: Database;
+  readonly schema: SchemaTracker;
+  readonly logger: Logger;
+  readonly cleanupIntervalMs: number;
+  readonly versionRetentionMs: number;
+  readonly sequenceMapPath: string;
+  /** False on a node that applies nothing: there a change is done with when it is acknowledged. */
+  readonly replicate: boolean;
+  readonly now: () => number;
+}
+
+/** Keeps what we put into the database small, and the sequence map true. */
+export class Housekeeping {
+  readonly #options: HousekeepingOptions;
+  #written: SequenceMap | undefined;
+  #prunedAt = 0;
+
+  constructor(options: HousekeepingOptions) {
+    this.#options = options;
+  }
+
+  async run({ signal }: { signal: AbortSignal }): Promise<void> {
+    while (!signal.aborted) {
+      // To be aborted is how this loop ends.
+      await sleep(this.#options.cleanupIntervalMs, signal).catch(() => {});
+      if (!signal.aborted) await this.#cleanUp(signal);
+      this.mirrorPositions();
+    }
+  }
+
+  async #cleanUp(signal: AbortSignal): Promise<void> {
+    const { database, logger, schema, now } = this.#options;
+    let removed = 0;
+    for (const table of schema.current.tables.keys()) removed += await this.#removeSettled(table, signal);
+    if (removed > 0) logger.info("Cleaned up DB change logs", { rows: removed });
+    if (now() - this.#prunedAt < PRUNE_INTERVAL_MS) return;
+    this.#prunedAt = now();
+    await database.write(() => {
+      trimConflictLog(database);
+      for (const { stream, time } of readPositions(database)) dropCoveredBatches(database, stream, time);
+      this.#pruneTombstones();
+    }, signal);
+  }
+
+  /**
+   * Removes changes that came back, from the oldest up to the first that did not: a scan that starts at the front and
+   * stops early, so the change log needs no index that the application would pay for.
+   */
+  async #removeSettled(table: string, signal: AbortSignal): Promise<number> {
+    const { database, replicate } = this.#options;
+    const log = quote(changeLog(table));
+    const waits = replicate ? ON_ITS_WAY : "log.sequence IS NULL";
+    const end = database.value(
+      `SELECT coalesce((SELECT id FROM ${log} AS log WHERE ${waits} ORDER BY id LIMIT 1),
+                       (SELECT max(id) + 1 FROM ${log}))`,
+    );
+    if (typeof end !== "bigint") return 0;
+    const sql = `DELETE FROM ${log} WHERE id IN (SELECT id FROM ${log} WHERE id < ? ORDER BY id LIMIT ?)`;
+    let removed = 0;
+    for (;;) {
+      const count = await database.write(
+        () => database.run(sql, end, BigInt(MAX_REMOVED_PER_TRANSACTION)),
+        signal,
+      );
+      removed += count;
+      if (count < MAX_REMOVED_PER_TRANSACTION) return removed;
+    }
+  }
+
+  /** A tombstone counts as absent by stream time; what is removed here does so in every stream. */
+  #pruneTombstones(): void {
+    const { database, schema, versionRetentionMs } = this.#options;
+    const times = readPositions(database).map(({ time }) => time);
+    if (times.length === 0) return;
+    const oldest = times.reduce((a, b) => a < b ? a : b) - BigInt(versionRetentionMs) * 1_000_000n;
+    for (const table of schema.current.tables.keys()) {
+      database.run(`DELETE FROM ${quote(rowVersion(table))} WHERE deleted <> 0 AND deleted < ?`, oldest);
+    }
+  }
+
+  /** Writes the sequence map if a position moved; not if the user removed it meanwhile, as a wish for the next start. */
+  mirrorPositions(): void {
+    const { database, sequenceMapPath, logger } = this.#options;
+    const sequences = new Map(readPositions(database).map(({ stream, sequence }) => [stream, sequence]));
+    if (this.#written !== undefined) {
+      if (!hasSequenceMap(sequenceMapPath)) return;
+      if (isSame(this.#written, sequences)) return;
+    }
+    logger.info("Waiting checkpoint...", { file: sequenceMapPath });
+    writeSequenceMap(sequenceMapPath, sequences);
+    this.#written = sequences;
+  }
+}
+
+function isSame(a: SequenceMap, b: SequenceMap): boolean {
+  return a.size === b.size && [...a].every(([stream, sequence]) => b.get(stream) === sequence);
+}

@@ -1,0 +1,89 @@
+import type { Config } from "../config/config.ts";
+import { Backoff } from "../lib/backoff.ts";
+import { StreamError } from "../lib/errors.ts";
+import { sleep } from "../lib/sleep.ts";
+import { type ConnectionStatus, connectToNats, type NatsOptions } from "../nats/connection.ts";
+import type { Logger } from "../observe/logger.ts";
+import { JetStreamLog } from "../stream/jetstream_log.ts";
+import type { ReplicationLog } from "../stream/replication_log.ts";
+
+/** Pauses while JetStream is not ready: its servers may still be looking for each other. */
+const FIRST_PAUSE_MS = 250;
+const LONGEST_PAUSE_MS = 5_000;
+
+export interface LogConnection extends AsyncDisposable {
+  readonly log: ReplicationLog;
+}
+
+/**
+ * Connects to the configured NATS servers and waits, as long as it takes, until the streams of this cluster exist.
+ * Rejects when no server lets us in within `connect_retries`, and when JetStream refuses for good.
+ */
+export async function connectLog(
+  config: Config,
+  options: { signal: AbortSignal; logger: Logger; attempts?: number },
+): Promise<LogConnection> {
+  const { signal, logger } = options;
+  await using stack = new AsyncDisposableStack();
+  const connection = await connectToNats(natsOptions(config), {
+    signal,
+    onStatus: (status) => sayStatus(status, logger),
+  });
+  stack.defer(() => connection.close());
+  logger.info("Connected to NATS", { server: connection.getServer() });
+  const log = await JetStreamLog.open(connection, streamSettings(config), {
+    // Its owner ends it: while it drains, the caller's signal is aborted already.
+    signal: new AbortController().signal,
+    onDifference: (text) => logger.warn(text),
+  });
+  stack.use(log);
+  await waitForStreams(log, options);
+  const owned = stack.move();
+  return { log, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+async function waitForStreams(
+  log: ReplicationLog,
+  { signal, logger, attempts = Infinity }: { signal: AbortSignal; logger: Logger; attempts?: number },
+): Promise<void> {
+  const backoff = new Backoff({ firstMs: FIRST_PAUSE_MS, maxMs: LONGEST_PAUSE_MS });
+  for (let attempt = 1;; attempt++) {
+    try {
+      await log.ensureStreams();
+      return;
+    } catch (error) {
+      if (!(error instanceof StreamError) || !error.transient || attempt >= attempts) throw error;
+      logger.warn("Waiting for JetStream", { reason: error.message, hint: error.hint });
+    }
+    await sleep(backoff.next(), signal);
+  }
+}
+
+function sayStatus(status: ConnectionStatus, logger: Logger): void {
+  switch (status.type) {
+    case "waiting":
+      return logger.warn(status.error.message, { attempt: status.round });
+    case "disconnected":
+      return logger.warn("Disconnected from NATS, changes wait in the database", { server: status.server });
+    case "reconnected":
+      return logger.info("Reconnected to NATS", { server: status.server });
+    case "error":
+      return logger.error("NATS reports an error", { reason: status.error.message });
+    case "closed":
+      return logger.debug("Connection to NATS closed");
+  }
+}
+
+function natsOptions({ nats, nodeId }: Config): NatsOptions {
+  const { urls, seedFile, credsFile, userName, userPassword, caFile, certFile, keyFile } = nats;
+  const { connectRetries, reconnectWaitSeconds } = nats;
+  const credentials = { seedFile, credsFile, userName, userPassword, caFile, certFile, keyFile };
+  const set = Object.fromEntries(Object.entries(credentials).filter(([, value]) => value !== ""));
+  return { urls, connectRetries, reconnectWaitSeconds, name: `harmonylite-node-${nodeId}`, ...set };
+}
+
+function streamSettings({ nats, replicationLog }: Config): Parameters<typeof JetStreamLog.open>[1] {
+  const { streamPrefix, subjectPrefix } = nats;
+  const { shards, maxEntries, replicas, compress, updateExisting } = replicationLog;
+  return { streamPrefix, subjectPrefix, shards, maxEntries, replicas, compress, updateExisting };
+}

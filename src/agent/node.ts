@@ -1,0 +1,143 @@
+import { ProcessLock } from "../capture/process_lock.ts";
+import { watchDatabase } from "../capture/watcher.ts";
+import type { Config } from "../config/config.ts";
+import { messageOf } from "../lib/errors.ts";
+import { sleep } from "../lib/sleep.ts";
+import type { Logger } from "../observe/logger.ts";
+import type { ReplicationLog } from "../stream/replication_log.ts";
+import { Housekeeping } from "./housekeeping.ts";
+import { connectLog } from "./log_connection.ts";
+import { Replica } from "./replica.ts";
+import { hasSequenceMap, readSequenceMap } from "./sequence_map.ts";
+
+/** How long a node that is asked to stop goes on sending what is pending. */
+const DRAIN_TIMEOUT_MS = 10_000;
+
+export interface NodeOptions {
+  /** Asks the node to drain and stop. */
+  readonly signal: AbortSignal;
+  readonly logger: Logger;
+}
+
+/**
+ * Replicates one database until the signal is aborted, or until nothing has changed for `sleep_timeout`.
+ *
+ * Order of the start: the process lock, so that nobody else works on this database; the database with its triggers, so
+ * that nothing is missed from now on; NATS, which may take its time; then all streams to their ends, so that what is sent
+ * rests on what is known; then what is pending is sent.
+ */
+export async function runNode(config: Config, { signal, logger }: NodeOptions): Promise<void> {
+  using _lock = ProcessLock.acquire(config.dbPath);
+  using replica = await Replica.open(config, { signal, logger });
+  checkSequenceMap(config, logger);
+  await using connection = await connectLog(config, { signal, logger });
+  await new NodeLoops(replica, connection.log).run(signal);
+}
+
+/** The loops of a running node. When one fails the others are stopped, and its error is the node's. */
+class NodeLoops {
+  readonly #replica: Replica;
+  readonly #log: ReplicationLog;
+  readonly #housekeeping: Housekeeping;
+
+  constructor(replica: Replica, log: ReplicationLog) {
+    const { config, database, schema, logger } = replica;
+    this.#replica = replica;
+    this.#log = log;
+    this.#housekeeping = new Housekeeping({
+      database,
+      schema,
+      logger,
+      cleanupIntervalMs: config.cleanupInterval,
+      versionRetentionMs: config.replicationLog.versionRetention,
+      sequenceMapPath: config.seqMapPath,
+      replicate: config.replicate,
+      now: Date.now,
+    });
+  }
+
+  async run(asked: AbortSignal): Promise<void> {
+    const { config, logger, wakeup, database } = this.#replica;
+    const stop = new AbortController();
+    const signal = AbortSignal.any([asked, stop.signal]);
+    const applier = config.replicate ? this.#replica.applier(this.#log) : undefined;
+    const loops = [
+      watchDatabase(database.path, wakeup, { signal, logger }),
+      this.#housekeeping.run({ signal }),
+      this.#sleepWhenIdle(stop, signal),
+      applier?.run({ signal }),
+      config.publish ? this.#publish(applier, signal) : undefined,
+    ];
+    const ended = loops.map((loop) =>
+      loop?.catch((error) => {
+        stop.abort();
+        throw error;
+      })
+    );
+    const failed = (await Promise.allSettled(ended)).filter((result) => result.status === "rejected");
+    const failure = failed.find(({ reason }) => reason !== signal.reason);
+    if (failure) throw failure.reason;
+  }
+
+  async #publish(
+    applier: ReturnType<Replica["applier"]> | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { logger } = this.#replica;
+    const publisher = this.#replica.publisher(this.#log, () => applier?.mayPublish ?? true);
+    if (applier) await untilAborted(applier.caughtUp, signal);
+    if (signal.aborted) return;
+    logger.info("Caught up with the streams, publishing");
+    const deadline = new AbortController();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    signal.addEventListener("abort", () => timer = setTimeout(() => deadline.abort(), DRAIN_TIMEOUT_MS), {
+      once: true,
+    });
+    try {
+      await publisher.run({ signal, deadline: deadline.signal });
+    } catch (error) {
+      if (error !== deadline.signal.reason) throw error;
+      logger.warn("Stopping with changes pending: they are sent after the next start");
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #sleepWhenIdle(stop: AbortController, signal: AbortSignal): Promise<void> {
+    const { sleepTimeout } = this.#replica.config;
+    while (sleepTimeout > 0 && !signal.aborted) {
+      const idleMs = Date.now() - this.#replica.activeAt;
+      if (idleMs >= sleepTimeout) {
+        this.#replica.logger.info("Nothing has changed for a while, going to sleep", { ms: sleepTimeout });
+        stop.abort();
+        return;
+      }
+      // To be aborted is how this loop ends.
+      await sleep(sleepTimeout - idleMs, signal).catch(() => {});
+    }
+  }
+}
+
+async function untilAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+  const { promise: aborted, resolve } = Promise.withResolvers<void>();
+  const onAbort = (): void => resolve();
+  signal.addEventListener("abort", onAbort, { once: true });
+  if (signal.aborted) resolve();
+  await Promise.race([promise, aborted]);
+  signal.removeEventListener("abort", onAbort);
+}
+
+/** The positions in the database count; the map only tells what its absence or its state means. */
+function checkSequenceMap({ seqMapPath }: Config, logger: Logger): void {
+  if (!hasSequenceMap(seqMapPath)) {
+    logger.info("There is no sequence map yet, it is written from the positions in the database", {
+      file: seqMapPath,
+    });
+    return;
+  }
+  try {
+    readSequenceMap(seqMapPath);
+  } catch (error) {
+    logger.warn("The sequence map is damaged, it is written anew", { reason: messageOf(error) });
+  }
+}

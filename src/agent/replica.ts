@@ -1,0 +1,122 @@
+import { Applier } from "../apply/applier.ts";
+import { MessageApplier } from "../apply/message_applier.ts";
+import { readPositions } from "../apply/position.ts";
+import { SchemaTracker } from "../capture/schema_tracker.ts";
+import type { Config } from "../config/config.ts";
+import { Wakeup } from "../lib/wakeup.ts";
+import type { Logger } from "../observe/logger.ts";
+import { Publisher } from "../publish/publisher.ts";
+import { RoundReader } from "../publish/round.ts";
+import { Database } from "../sqlite/database.ts";
+import type { ReplicationLog } from "../stream/replication_log.ts";
+
+/** Room in a message for its headers and for a compressed frame around bytes that do not get smaller. */
+const MESSAGE_OVERHEAD_BYTES = 4096;
+
+/** One database followed by this node: its connections, and capture installed in it. */
+export class Replica implements Disposable {
+  readonly config: Config;
+  /** The connection that writes. */
+  readonly database: Database;
+  /** The connection that reads what is to be sent, on snapshots of its own. */
+  readonly reader: Database;
+  readonly schema: SchemaTracker;
+  readonly messages: MessageApplier;
+  readonly logger: Logger;
+  /** Notified when the database files were written. */
+  readonly wakeup = new Wakeup();
+  /** When something was last published or applied, Unix milliseconds. */
+  activeAt = Date.now();
+
+  private constructor(
+    config: Config,
+    database: Database,
+    reader: Database,
+    schema: SchemaTracker,
+    logger: Logger,
+  ) {
+    this.config = config;
+    this.database = database;
+    this.reader = reader;
+    this.schema = schema;
+    this.logger = logger;
+    this.messages = new MessageApplier({
+      database,
+      schema,
+      node: config.nodeId,
+      versionRetentionMs: config.replicationLog.versionRetention,
+      onQuarantine: ({ stream, sequence }, reason) =>
+        logger.error("Message put into quarantine", { stream, sequence, reason }),
+    });
+  }
+
+  /** Opens the database and installs capture: from here on nothing that the application writes is missed. */
+  static async open(
+    config: Config,
+    { signal, logger }: { signal: AbortSignal; logger: Logger },
+  ): Promise<Replica> {
+    using stack = new DisposableStack();
+    const database = stack.use(Database.open(config.dbPath));
+    const reader = stack.use(Database.open(config.dbPath));
+    const sayTables = (tables: readonly string[]): void =>
+      logger.info("Triggers installed", { tables: tables.join(", ") });
+    const schema = await SchemaTracker.open(database, config.tables, sayTables, signal);
+    const replica = new Replica(config, database, reader, schema, logger);
+    stack.move();
+    return replica;
+  }
+
+  /** What reads the streams and applies them. */
+  applier(log: ReplicationLog): Applier {
+    return new Applier({
+      database: this.database,
+      log,
+      messages: this.messages,
+      logger: this.logger,
+      onApplied: () => this.activeAt = Date.now(),
+    });
+  }
+
+  /** What sends captured changes. */
+  publisher(log: ReplicationLog, mayPublish: () => boolean): Publisher {
+    return new Publisher({
+      database: this.database,
+      schema: this.schema,
+      rounds: this.#rounds(log),
+      log,
+      node: this.config.nodeId,
+      logger: this.logger,
+      wakeup: this.wakeup,
+      pollingIntervalMs: this.config.pollingInterval,
+      mayPublish,
+      beforeForgetting: () => this.messages.overlay.takeIn(),
+      onPublished: ({ shard }, sequence, wasThere) => {
+        this.activeAt = Date.now();
+        if (wasThere) this.#settleDuplicate(shard, sequence);
+      },
+    });
+  }
+
+  #rounds(log: ReplicationLog): RoundReader {
+    const { maxBatch, compress, maxTransactionRows, shards } = this.config.replicationLog;
+    return new RoundReader(this.reader, this.config.nodeId, {
+      maxBatch,
+      compress,
+      maxTransactionRows,
+      shards,
+      scanMaxChanges: this.config.scanMaxChanges,
+      maxMessageBytes: log.maxPayload - MESSAGE_OVERHEAD_BYTES,
+    }, this.schema.current);
+  }
+
+  /** Changes that were in the stream already, behind our position: their echo was seen, no other will come. */
+  #settleDuplicate(shard: number, sequence: number): void {
+    const position = readPositions(this.database).find((each) => each.shard === shard);
+    if (position && sequence <= position.sequence) this.messages.overlay.reload();
+  }
+
+  [Symbol.dispose](): void {
+    this.reader.close();
+    this.database.close();
+  }
+}
