@@ -1,0 +1,100 @@
+import type { Socket } from "node:net";
+import {
+  connect as connectTls,
+  type ConnectionOptions as TlsConnectionOptions,
+  type TLSSocket,
+} from "node:tls";
+import {
+  ConnectionError,
+  type ConnectionOptions,
+  type NatsConnection,
+  NatsConnectionImpl,
+  type ServerInfo,
+  setTransportFactory,
+  TimeoutError,
+} from "@nats-io/transport-node";
+import { nodeResolveHost, NodeTransport } from "@nats-io/transport-node/lib/node_transport.js";
+
+/**
+ * The library's transport without some faults of it that would end, or hang, a process that runs for months.
+ *
+ * It takes its listeners off a socket before it is closed, or before it puts on others. On Deno an error may be on its
+ * way then (a reset after a wrong password, an alert after a wrong certificate), and one that nobody listens to
+ * ends the process. So every socket has a listener that stays.
+ */
+class SturdyTransport extends NodeTransport {
+  readonly #onSocketError: (error: Error) => void;
+
+  constructor(onSocketError: (error: Error) => void) {
+    super();
+    this.#onSocketError = onSocketError;
+  }
+
+  override async dial(server: { hostname: string; port: number }): Promise<Socket> {
+    return keepListener(await super.dial(server), this.#onSocketError);
+  }
+
+  /** The server hangs up on a client without a certificate in ways that do not say why; here it can be said. */
+  override async peekInfo(): Promise<ServerInfo> {
+    const info = await super.peekInfo();
+    if (info.tls_verify === true && !this.options.tls?.certFile) {
+      throw new ConnectionError("the server demands a client certificate");
+    }
+    return info;
+  }
+
+  override async startTLS(): Promise<TLSSocket> {
+    const files = typeof this.options.tls === "object" ? await this.loadClientCerts() : undefined;
+    const options = { socket: this.socket, servername: this.tlsName, rejectUnauthorized: true, ...files };
+    const socket = keepListener(connectTls(options as TlsConnectionOptions), this.#onSocketError);
+    const { promise, resolve, reject } = Promise.withResolvers<TLSSocket>();
+    const onClose = (): void => reject(new Error("connection closed during the TLS handshake"));
+    const onConnect = (): void => resolve(socket);
+    socket.on("secureConnect", onConnect).on("error", reject).on("close", onClose);
+    try {
+      return await promise;
+    } finally {
+      socket.off("secureConnect", onConnect).off("error", reject).off("close", onClose);
+    }
+  }
+
+  /**
+   * Called when pings stay without an answer. The library first waits until all that was written has left; to a peer
+   * that vanished nothing leaves before the system gives up, which takes a quarter of an hour.
+   */
+  override disconnect(): void {
+    this.socket?.destroy();
+    super.disconnect();
+  }
+}
+
+function keepListener<T extends Socket>(socket: T, listener: (error: Error) => void): T {
+  const removeAll = socket.removeAllListeners.bind(socket);
+  socket.removeAllListeners = (...event) => {
+    removeAll(...event);
+    return socket.on("error", listener);
+  };
+  return socket.on("error", listener);
+}
+
+/** Errors of sockets kept to explain why a connection attempt failed. */
+const MAX_SOCKET_ERRORS = 20;
+
+/**
+ * Connects as the library's own `connect` does, over the transport above. A server that hangs up without a word, as
+ * over a certificate, leaves the library waiting for its time-out: then the socket's error tells more.
+ */
+export async function connectSturdily(options: ConnectionOptions): Promise<NatsConnection> {
+  const socketErrors: Error[] = [];
+  const factory = (): SturdyTransport =>
+    new SturdyTransport((error) =>
+      void (socketErrors.length < MAX_SOCKET_ERRORS && socketErrors.push(error))
+    );
+  setTransportFactory({ factory, dnsResolveFn: nodeResolveHost });
+  try {
+    return await NatsConnectionImpl.connect(options);
+  } catch (error) {
+    const alert = socketErrors.find(({ message }) => /alert|certificate/i.test(message));
+    throw error instanceof TimeoutError ? alert ?? socketErrors[0] ?? error : error;
+  }
+}

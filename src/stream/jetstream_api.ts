@@ -1,0 +1,96 @@
+import { type ApiError, JetStreamApiError, type StreamConfig, type StreamInfo } from "@nats-io/jetstream";
+import type { Requests } from "./requests.ts";
+
+const PREFIX = "$JS.API";
+
+/** The part of JetStream's JSON API that a log needs. Errors are those of the client library. */
+export class JetStreamApi {
+  readonly #requests: Requests;
+
+  constructor(requests: Requests) {
+    this.#requests = requests;
+  }
+
+  /**
+   * Every stream with a subject that `filter` matches. A replicated stream whose servers did not answer in time is in
+   * `missing` by name: it exists, and must not be taken for absent.
+   */
+  async listStreams(
+    filter: string,
+    signal: AbortSignal,
+  ): Promise<{ streams: StreamInfo[]; missing: string[] }> {
+    const streams: StreamInfo[] = [];
+    const missing: string[] = [];
+    for (;;) {
+      const offset = streams.length + missing.length;
+      const page = await this.#call<StreamPage>("STREAM.LIST", { subject: filter, offset }, signal);
+      streams.push(...page.streams ?? []);
+      missing.push(...page.missing ?? []);
+      const seen = streams.length + missing.length;
+      if (seen >= page.total || seen === offset) return { streams, missing };
+    }
+  }
+
+  streamInfo(name: string, signal: AbortSignal): Promise<StreamInfo> {
+    return this.#call(`STREAM.INFO.${name}`, undefined, signal);
+  }
+
+  createStream(config: Partial<StreamConfig> & { name: string }, signal: AbortSignal): Promise<StreamInfo> {
+    return this.#call(`STREAM.CREATE.${config.name}`, config, signal);
+  }
+
+  updateStream(config: StreamConfig, signal: AbortSignal): Promise<StreamInfo> {
+    return this.#call(`STREAM.UPDATE.${config.name}`, config, signal);
+  }
+
+  async deleteStream(name: string, signal: AbortSignal): Promise<void> {
+    await this.#call(`STREAM.DELETE.${name}`, undefined, signal);
+  }
+
+  async createConsumer(stream: string, config: ConsumerSettings, signal: AbortSignal): Promise<void> {
+    const body = { stream_name: stream, config, action: "create" };
+    await this.#call(`CONSUMER.CREATE.${stream}.${config.name}`, body, signal);
+  }
+
+  async #call<T>(verb: string, body: unknown, signal: AbortSignal): Promise<T> {
+    const data = body === undefined ? undefined : new TextEncoder().encode(JSON.stringify(body));
+    const answer = await this.#requests.request(`${PREFIX}.${verb}`, data, { signal });
+    return parseAnswer<T>(answer.string());
+  }
+}
+
+/** Subject to which a consumer's next messages are asked for. */
+export function pullSubject(stream: string, consumer: string): string {
+  return `${PREFIX}.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
+}
+
+/** Subject that deletes a consumer. */
+export function deleteSubject(stream: string, consumer: string): string {
+  return `${PREFIX}.CONSUMER.DELETE.${stream}.${consumer}`;
+}
+
+/** The JSON of an answer; throws what it says when it is an error. */
+export function parseAnswer<T>(text: string): T {
+  const answer = JSON.parse(text) as T & { error?: ApiError };
+  if (answer.error !== undefined) throw new JetStreamApiError(answer.error);
+  return answer;
+}
+
+interface StreamPage {
+  readonly total: number;
+  readonly streams?: StreamInfo[] | null;
+  readonly missing?: string[] | null;
+}
+
+/** Settings of a consumer in the spelling of the API; times in nanoseconds. */
+export interface ConsumerSettings {
+  readonly name: string;
+  readonly deliver_policy: "by_start_sequence";
+  readonly opt_start_seq: number;
+  readonly ack_policy: "none";
+  readonly replay_policy: "instant";
+  readonly max_deliver: number;
+  readonly mem_storage: boolean;
+  readonly num_replicas: number;
+  readonly inactive_threshold: number;
+}
