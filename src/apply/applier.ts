@@ -106,8 +106,8 @@ export class Applier {
 
   async #readFrom(position: Position, backoff: Backoff, signal: AbortSignal): Promise<void> {
     const { log } = this.#options;
-    for await (const message of log.read(position.stream, position.sequence + 1, signal)) {
-      position = await this.#applyAll(position, [message], signal);
+    for await (const messages of log.read(position.stream, position.sequence + 1, signal)) {
+      position = await this.#applyAll(position, messages, signal);
       backoff.reset();
     }
   }

@@ -110,7 +110,7 @@ export class JetStreamLog implements ReplicationLog {
     }
   }
 
-  read(stream: string, from: number, signal: AbortSignal): AsyncIterable<LogMessage> {
+  read(stream: string, from: number, signal: AbortSignal): AsyncIterable<readonly LogMessage[]> {
     const context = { connection: this.#connection, link: this.#link, api: this.#api };
     return readStream(context, stream, from, AbortSignal.any([signal, this.#signal]));
   }

@@ -250,7 +250,7 @@ export class MemoryLog implements ReplicationLog {
     throw lose("TIMEOUT", `Cannot publish to "${subject}": timeout`);
   }
 
-  async *read(stream: string, from: number, signal: AbortSignal): AsyncGenerator<LogMessage> {
+  async *read(stream: string, from: number, signal: AbortSignal): AsyncGenerator<readonly LogMessage[]> {
     const ended = AbortSignal.any([signal, this.#closed.signal]);
     const created = this.#broker.find(stream)?.created;
     for (let next = Math.max(1, from); !ended.aborted;) {
@@ -258,7 +258,7 @@ export class MemoryLog implements ReplicationLog {
       if (message === undefined) await this.#broker.changed(ended);
       else {
         next++;
-        yield message;
+        yield [message];
       }
     }
   }

@@ -46,27 +46,22 @@ export class MessageBuffer {
     this.#wake?.();
   }
 
-  /** Hands the messages on, one at a time; to be iterated once. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<LogMessage> {
+  /** Hands on what is there, one message at least; to be iterated once. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<readonly LogMessage[]> {
     for (;;) {
       const taken = this.#messages;
       this.#messages = [];
-      for (const message of taken) {
-        if (this.#ended) return;
-        yield message;
-        this.#count--;
-        this.#bytes -= message.data.length;
+      if (taken.length > 0) {
+        yield taken;
+        this.#count -= taken.length;
+        this.#bytes -= taken.reduce((sum, { data }) => sum + data.length, 0);
         this.#onDrain();
+        continue;
       }
-      if (taken.length > 0) continue;
       if (this.#end !== undefined && "error" in this.#end) throw this.#end.error;
       if (this.#end !== undefined) return;
       await new Promise<void>((resolve) => this.#wake = resolve);
       this.#wake = undefined;
     }
-  }
-
-  get #ended(): boolean {
-    return this.#end !== undefined && !("error" in this.#end);
   }
 }

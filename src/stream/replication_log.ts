@@ -86,10 +86,11 @@ export interface ReplicationLog extends AsyncDisposable {
   publish(shard: number, message: OutgoingMessage): Promise<PublishAck>;
 
   /**
-   * Reads a stream from a sequence on, in order and without gaps, and waits at its end for more.
+   * Reads a stream from a sequence on, in order and without gaps, and waits at its end for more. Yields what has arrived,
+   * one message at least, so that a reader can apply many in one transaction.
    * At most a bounded number of messages is buffered. It survives disconnects. The iteration ends when the signal is
    * aborted, and rejects with a StreamError when the stream is gone or `from` lies before the first kept message
    * (code `POSITION_TRUNCATED`), also when that happens while reading.
    */
-  read(stream: string, from: number, signal: AbortSignal): AsyncIterable<LogMessage>;
+  read(stream: string, from: number, signal: AbortSignal): AsyncIterable<readonly LogMessage[]>;
 }

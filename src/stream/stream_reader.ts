@@ -35,7 +35,7 @@ export async function* readStream(
   stream: string,
   from: number,
   signal: AbortSignal,
-): AsyncGenerator<LogMessage> {
+): AsyncGenerator<readonly LogMessage[]> {
   if (signal.aborted) return;
   const reader = new StreamReader(context, stream, from);
   const stop = new AbortController();

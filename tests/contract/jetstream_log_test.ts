@@ -9,7 +9,15 @@ import { connectToNats } from "../../src/nats/connection.ts";
 import { eventually } from "../support/eventually.ts";
 import { freePort, natsServerBinary } from "../support/nats_server.ts";
 import { startProcess } from "../support/process.ts";
-import { JetStreamLab, makeMessage, publishMany, readSome, SETTINGS, textOf } from "./replication_log_lab.ts";
+import {
+  eachMessage,
+  JetStreamLab,
+  makeMessage,
+  publishMany,
+  readSome,
+  SETTINGS,
+  textOf,
+} from "./replication_log_lab.ts";
 
 const STREAM = "changes-1";
 
@@ -138,7 +146,7 @@ Deno.test("a slow reader buffers a bounded amount and loses nothing", async () =
   await Promise.all(acknowledgements);
   const { log: reader, connection } = await lab.openWithConnection();
   let count = 0;
-  for await (const { sequence } of reader.read(STREAM, 1, AbortSignal.timeout(60_000))) {
+  for await (const { sequence } of eachMessage(reader.read(STREAM, 1, AbortSignal.timeout(60_000)))) {
     assert.equal(sequence, ++count);
     // A round trip behind what the server has sent: by then it has sent all that it was asked for.
     if (count <= 3) {
@@ -220,7 +228,7 @@ Deno.test("nothing is lost or doubled when the server is killed while it is read
   const seen: LogMessage[] = [];
   const failures: StreamError[] = [];
   const reading = (async (): Promise<void> => {
-    for await (const message of log.read(STREAM, 1, AbortSignal.timeout(60_000))) {
+    for await (const message of eachMessage(log.read(STREAM, 1, AbortSignal.timeout(60_000)))) {
       seen.push(message);
       if (seen.length === total) break;
     }
@@ -267,7 +275,7 @@ Deno.test("a reader that is stopped while the server is away ends at once", asyn
   const stop = new AbortController();
   let count = 0;
   const reading = (async (): Promise<void> => {
-    for await (const _ of log.read(STREAM, 1, stop.signal)) count++;
+    for await (const _ of eachMessage(log.read(STREAM, 1, stop.signal))) count++;
   })();
   await eventually("it reads", () => count === 1);
   await lab.server.kill();
@@ -283,7 +291,7 @@ Deno.test("a reader notices that the stream came back shorter than it was", asyn
   await publishMany(log, 1, 1, 9);
   let count = 0;
   const reading = (async (): Promise<void> => {
-    for await (const _ of log.read(STREAM, 1, AbortSignal.timeout(30_000))) count++;
+    for await (const _ of eachMessage(log.read(STREAM, 1, AbortSignal.timeout(30_000)))) count++;
   })();
   const outcome = assert.rejects(reading, (error) => (error as StreamError).code === "STREAM_RECREATED");
   await eventually("it reads", () => count === 9);

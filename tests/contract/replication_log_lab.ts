@@ -147,6 +147,13 @@ export async function publishMany(
   await Promise.all(acknowledgements);
 }
 
+/** The messages of a stream one at a time. */
+export async function* eachMessage(
+  groups: AsyncIterable<readonly LogMessage[]>,
+): AsyncGenerator<LogMessage> {
+  for await (const group of groups) yield* group;
+}
+
 /** The first `count` messages from a sequence on. */
 export async function readSome(
   log: ReplicationLog,
@@ -156,7 +163,7 @@ export async function readSome(
 ): Promise<LogMessage[]> {
   const found: LogMessage[] = [];
   if (count === 0) return found;
-  for await (const message of log.read(stream, from, AbortSignal.timeout(30_000))) {
+  for await (const message of eachMessage(log.read(stream, from, AbortSignal.timeout(30_000)))) {
     found.push(message);
     if (found.length === count) break;
   }
