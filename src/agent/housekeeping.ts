@@ -1,5 +1,5 @@
 import { trimConflictLog } from "../apply/conflict_log.ts";
-import { ON_ITS_WAY } from "../apply/overlay.ts";
+import { ON_ITS_WAY, type Overlay } from "../apply/overlay.ts";
 import { readPositions } from "../apply/position.ts";
 import { dropCoveredBatches } from "../apply/waiting_batches.ts";
 import type { SchemaTracker } from "../capture/schema_tracker.ts";
@@ -18,6 +18,7 @@ const PRUNE_INTERVAL_MS = 3_600_000;
 export interface HousekeepingOptions {
   readonly database: Database;
   readonly schema: SchemaTracker;
+  readonly overlay: Overlay;
   readonly logger: Logger;
   readonly cleanupIntervalMs: number;
   readonly versionRetentionMs: number;
@@ -47,10 +48,11 @@ export class Housekeeping {
   }
 
   async #cleanUp(signal: AbortSignal): Promise<void> {
-    const { database, logger, schema, now } = this.#options;
+    const { database, logger, schema, overlay, now } = this.#options;
     let removed = 0;
     for (const table of schema.current.tables.keys()) removed += await this.#removeSettled(table, signal);
     if (removed > 0) logger.info("Cleaned up DB change logs", { rows: removed });
+    overlay.shrink();
     if (now() - this.#prunedAt < PRUNE_INTERVAL_MS) return;
     this.#prunedAt = now();
     await database.write(() => {

@@ -47,6 +47,7 @@ class NodeLoops {
     this.#housekeeping = new Housekeeping({
       database,
       schema,
+      overlay: replica.messages.overlay,
       logger,
       cleanupIntervalMs: config.cleanupInterval,
       versionRetentionMs: config.replicationLog.versionRetention,

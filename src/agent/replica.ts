@@ -1,6 +1,5 @@
 import { Applier } from "../apply/applier.ts";
 import { MessageApplier } from "../apply/message_applier.ts";
-import { readPositions } from "../apply/position.ts";
 import { SchemaTracker } from "../capture/schema_tracker.ts";
 import type { Config } from "../config/config.ts";
 import { Wakeup } from "../lib/wakeup.ts";
@@ -89,11 +88,7 @@ export class Replica implements Disposable {
       wakeup: this.wakeup,
       pollingIntervalMs: this.config.pollingInterval,
       mayPublish,
-      beforeForgetting: () => this.messages.overlay.takeIn(),
-      onPublished: ({ shard }, sequence, wasThere) => {
-        this.activeAt = Date.now();
-        if (wasThere) this.#settleDuplicate(shard, sequence);
-      },
+      onPublished: () => this.activeAt = Date.now(),
     });
   }
 
@@ -107,12 +102,6 @@ export class Replica implements Disposable {
       scanMaxChanges: this.config.scanMaxChanges,
       maxMessageBytes: log.maxPayload - MESSAGE_OVERHEAD_BYTES,
     }, this.schema.current);
-  }
-
-  /** Changes that were in the stream already, behind our position: their echo was seen, no other will come. */
-  #settleDuplicate(shard: number, sequence: number): void {
-    const position = readPositions(this.database).find((each) => each.shard === shard);
-    if (position && sequence <= position.sequence) this.messages.overlay.reload();
   }
 
   [Symbol.dispose](): void {

@@ -56,6 +56,7 @@ export class Fold {
   readonly #planner: Planner;
   readonly #triggers: TriggerGuard;
   readonly #statements = new Map<string, KeyStatements>();
+  readonly #oneShape = new Map<string, boolean>();
   #schema: Schema;
 
   constructor(
@@ -76,6 +77,14 @@ export class Fold {
     this.#planner.use(schema);
     this.#triggers.use(schema);
     this.#statements.clear();
+    this.#oneShape.clear();
+    this.#overlay.reload();
+  }
+
+  /** To be called at the beginning of each transaction, and whenever a change was captured in it. */
+  begin(): void {
+    this.#overlay.begin();
+    this.#changes.forget();
   }
 
   /** Judges an event and finds what applying it takes, without touching the database; see {@link Planner.find}. */
@@ -87,19 +96,20 @@ export class Fold {
   apply({ event, plan }: PlannedEvent, time: StreamTime): Outcome {
     const { table } = plan;
     const key = plan.keyValues(event);
-    const text = this.#overlay.isEmpty ? undefined : keyText(table.key, key);
-    const isOwn = text !== undefined && this.#settleOwn(table, text, event);
+    const isOwn = this.#isOwn(table, event);
+    if (isOwn) this.#overlay.settle(table, () => keyText(table.key, key), event.id);
     if (!this.#accept(table, key, event, time)) return this.#decline(table, key, event);
-    const own = text === undefined ? undefined : this.#overlay.newest(table, text);
+    // Nothing but a row that takes its UNIQUE value can have touched an own row since it was captured.
+    if (isOwn && table.uniques.length === 0 && this.#hadOneShape(table)) return "kept";
+    const own = this.#overlay.isEmpty(table)
+      ? undefined
+      : this.#overlay.newest(table, keyText(table.key, key));
     if (own && this.#isNewer(table, own, event)) {
       this.#keep(plan, key, own, event);
       return "kept";
     }
     if (event.type === "delete") this.#remove(plan, event);
-    // Nothing but a row that takes its UNIQUE value can have touched an own row since it was captured.
-    else if (!isOwn || table.uniques.length > 0 || plan.missing.length > 0) {
-      this.#write(plan, key, event, own);
-    }
+    else this.#write(plan, key, event, own);
     return "written";
   }
 
@@ -107,12 +117,10 @@ export class Fold {
    * Whether an event is one of our own changes on its way, which has come back now: the same version is found there, not
    * just our node id. Its id is only where to look; an older copy of this database may have used id and clock as well.
    */
-  #settleOwn(table: FollowedTable, text: string, event: ChangeEvent): boolean {
+  #isOwn(table: FollowedTable, event: ChangeEvent): boolean {
     if (event.node !== this.#node) return false;
     const change = this.#changes.one(table.name, event.id);
-    if (!change || change.ts !== event.ts || !sameContent(change, table, event)) return false;
-    this.#overlay.settle(table, text, event.id);
-    return true;
+    return change !== undefined && change.ts === event.ts && sameContent(change, table, event);
   }
 
   #accept(table: FollowedTable, key: SqlValue[], event: ChangeEvent, time: StreamTime): boolean {
@@ -167,8 +175,12 @@ export class Fold {
   #write(plan: EventPlan, key: SqlValue[], event: ChangeEvent, own: OwnChange | undefined): void {
     this.#displace(plan, event, false);
     const { values, statements } = plan.bind(event);
-    const changed = statements.update ? statements.update.run(values) > 0 : statements.exists.exists(values);
-    if (!changed) statements.insert.run(values);
+    // Whichever is likelier to hit goes first.
+    if (event.type === "insert") {
+      if (statements.insert.run(values) === 0) statements.update?.run(values);
+    } else if (statements.update === undefined || statements.update.run(values) === 0) {
+      statements.insert.run(values);
+    }
     if (own && plan.missing.length > 0) this.#relog(plan.table, key);
   }
 
@@ -226,8 +238,14 @@ export class Fold {
     this.#relog(table, key);
   }
 
-  #hadOneShape(table: FollowedTable): boolean {
-    return [...this.#schema.shapes.values()].filter((shape) => shape.table === table.name).length === 1;
+  /** Whether a table never had other columns than now, so that no change of it can lack any. */
+  #hadOneShape({ name }: FollowedTable): boolean {
+    let hadOne = this.#oneShape.get(name);
+    if (hadOne === undefined) {
+      hadOne = [...this.#schema.shapes.values()].filter(({ table }) => table === name).length === 1;
+      this.#oneShape.set(name, hadOne);
+    }
+    return hadOne;
   }
 
   #setColumn(table: FollowedTable, key: SqlValue[], column: string, value: SqlValue): void {
@@ -247,7 +265,7 @@ export class Fold {
     this.#database.run(TICK);
     this.#database.run(change!, ...key.map(bindable));
     this.#database.run(enter!);
-    this.#overlay.takeIn();
+    this.begin();
   }
 
   #prepare(table: FollowedTable): KeyStatements {

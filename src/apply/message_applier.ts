@@ -22,7 +22,7 @@ const MAX_EVENTS_PER_TRANSACTION = 1_000;
 const EVENTS_BETWEEN_YIELDS = 500;
 
 /** A batch of more parts is decoded twice, as its events might not fit into memory. */
-const MAX_PARTS_IN_MEMORY = 8;
+const MAX_PARTS_IN_MEMORY = 1;
 
 /** What has happened since the start. */
 export interface ApplyCounters {
@@ -79,7 +79,7 @@ export class MessageApplier {
     const schema = options.schema.current;
     this.#options = options;
     this.#database = database;
-    this.overlay = new Overlay(database, schema);
+    this.overlay = new Overlay(database);
     this.#changes = new ChangeReader(database, schema);
     this.#fold = new Fold({ database, node, schema, overlay: this.overlay, changes: this.#changes });
     this.#batches = new WaitingBatches(database);
@@ -95,8 +95,6 @@ export class MessageApplier {
     try {
       return await this.#database.write(() => this.#applySome(position, messages), signal);
     } catch (error) {
-      // Settled changes and counters are of a transaction that never was.
-      this.overlay.reload();
       if (!isConstraint(error)) throw error;
       // The schema here refuses a row: find the message by itself, and put it aside.
       const [first] = messages as [LogMessage];
@@ -108,7 +106,7 @@ export class MessageApplier {
   async #applySome(position: Position, messages: readonly LogMessage[]): Promise<Position> {
     if (!this.#options.schema.isCurrent()) return position;
     this.#useSchema();
-    this.overlay.takeIn();
+    this.#fold.begin();
     this.#highestTs = 0n;
     let now = position;
     let events = 0;
@@ -132,7 +130,6 @@ export class MessageApplier {
 
   #useSchema(): void {
     const schema = this.#options.schema.current;
-    this.overlay.use(schema);
     this.#changes.use(schema);
     this.#fold.use(schema);
   }

@@ -1,7 +1,7 @@
-import type { Database } from "../sqlite/database.ts";
+import { changeLog, POSITION, valueColumn } from "../schema/names.ts";
+import type { FollowedTable } from "../schema/followed_tables.ts";
+import type { Database, Row, Statement } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
-import { changeLog, GLOBAL_LOG, POSITION, valueColumn } from "../schema/names.ts";
-import type { FollowedTable, Schema } from "../schema/followed_tables.ts";
 import { keyText } from "./key_text.ts";
 
 /** An own change that has not come back from its stream yet. */
@@ -12,139 +12,131 @@ export interface OwnChange {
   readonly ts: bigint;
 }
 
-/** How many rows are kept in memory before they move to a temporary table on disk. */
+/** What is known of one table. */
+interface TableOverlay {
+  /** The newest own change of each row that is on its way; of those in `SPILL` only what is newer. */
+  readonly keys: Map<string, OwnChange>;
+  readonly select: Statement;
+  /** Last row of the change log that was taken in. */
+  takenTo: bigint;
+  /** The transaction in which it was brought up to date last. */
+  upToDateIn: number;
+  /** Whether some keys are on disk. */
+  spilled: boolean;
+}
+
+/** How many rows of a table are kept in memory before they move to a temporary table. */
 const MAX_KEYS_IN_MEMORY = 50_000;
-/** Rows read at a time when the overlay is loaded. */
-const LOAD_ROWS = 1000n;
-const TEMP = "temp.harmonylite_overlay";
+/** Rows of a change log that are read at a time. */
+const ROWS_AT_A_TIME = 512;
+
+const SPILL = "temp.harmonylite_overlay";
+const CREATE_SPILL = `CREATE TABLE IF NOT EXISTS ${SPILL}
+  (table_name, key, id, ts, PRIMARY KEY (table_name, key)) WITHOUT ROWID`;
+const SELECT_SPILLED = `SELECT id, ts FROM ${SPILL} WHERE table_name = ? AND key = ?`;
+const INSERT_SPILLED = `INSERT OR REPLACE INTO ${SPILL} VALUES (?, ?, ?, ?)`;
+const DELETE_SPILLED = `DELETE FROM ${SPILL} WHERE table_name = ?`;
 
 /**
  * The newest own change of each row that is still on its way: what an older remote change must not show over.
  *
  * Truth is the change logs; this is an index of them, so that the triggers need not keep one (an index on a change log
- * costs the application 20 µs a write, measured). Changes are added in the write transaction that looks for them: the
- * lock is held, so nothing can be missing. After a transaction that was rolled back, `reload` must follow.
+ * costs the application some 20 µs a write, measured). A table is brought up to date when it is first asked for in a write
+ * transaction: the lock is held, so nothing can be missing. A change that has come back but is still listed does no harm,
+ * as whatever is accepted then is newer than it; so nothing has to be undone here when a transaction is rolled back.
  */
 export class Overlay {
   readonly #database: Database;
-  #schema: Schema;
-  #memory = new Map<string, Map<string, OwnChange>>();
-  #size = 0;
-  /** How many keys the temporary table holds. */
-  #spilled = 0;
-  /** Last row of the global log that was taken in; undefined when everything has to be loaded. */
-  #takenTo: bigint | undefined;
+  readonly #tables = new Map<string, TableOverlay>();
+  #transaction = 0;
 
-  constructor(database: Database, schema: Schema) {
+  constructor(database: Database) {
     this.#database = database;
-    this.#schema = schema;
-    database.exec(
-      `CREATE TEMP TABLE harmonylite_overlay (table_name, key, id, ts, PRIMARY KEY (table_name, key)) WITHOUT ROWID`,
-    );
   }
 
-  get isEmpty(): boolean {
-    return this.#size + this.#spilled === 0;
+  /** To be called at the beginning of every write transaction that uses the overlay. */
+  begin(): void {
+    this.#transaction++;
   }
 
-  use(schema: Schema): void {
-    if (schema === this.#schema) return;
-    this.#schema = schema;
-    this.reload();
-  }
-
-  /** Forgets what is known; the next `takeIn` loads it again. */
+  /** Forgets what is known: it is read again when it is asked for. */
   reload(): void {
-    this.#takenTo = undefined;
-  }
-
-  /** Adds what was captured since the last time; inside a write transaction. */
-  takeIn(): void {
-    const last = this.#database.value("SELECT seq FROM sqlite_sequence WHERE name = ?", GLOBAL_LOG);
-    const end = typeof last === "bigint" ? last : 0n;
-    if (this.#takenTo === undefined || end < this.#takenTo) return this.#load(end);
-    if (end === this.#takenTo) return;
-    const ranges = this.#database.all(
-      `SELECT table_name, min(change_table_id), max(change_table_id) FROM ${quote(GLOBAL_LOG)}
-       WHERE id > ? GROUP BY table_name`,
-      this.#takenTo,
-    );
-    for (const [name, first, to] of ranges) {
-      const table = this.#schema.tables.get(String(name));
-      if (table) this.#addRange(table, first as bigint, to as bigint);
+    for (const [table, { spilled }] of this.#tables) {
+      if (spilled) this.#database.run(DELETE_SPILLED, table);
     }
-    this.#takenTo = end;
+    this.#tables.clear();
   }
 
-  /** The newest own change of a row that is still on its way. */
+  /** Goes back to memory when few enough changes are on their way. */
+  shrink(): void {
+    for (const [table, { spilled }] of this.#tables) {
+      if (!spilled || this.#countOnTheirWay(table) > MAX_KEYS_IN_MEMORY / 2) continue;
+      this.#database.run(DELETE_SPILLED, table);
+      this.#tables.delete(table);
+    }
+  }
+
+  /** Whether no own change of a table is on its way. */
+  isEmpty(table: FollowedTable): boolean {
+    const { keys, spilled } = this.#upToDate(table);
+    return keys.size === 0 && !spilled;
+  }
+
+  /** The newest own change of a row that is on its way. */
   newest(table: FollowedTable, key: string): OwnChange | undefined {
-    const own = this.#memory.get(table.name)?.get(key);
-    if (own || this.#spilled === 0) return own;
-    const row = this.#database.get(
-      `SELECT id, ts FROM ${TEMP} WHERE table_name = ? AND key = ?`,
-      table.name,
-      key,
-    );
-    return row && { id: row[0] as bigint, ts: row[1] as bigint };
+    const { keys, spilled } = this.#upToDate(table);
+    const own = keys.get(key);
+    if (own || !spilled) return own;
+    const row = this.#database.get(SELECT_SPILLED, table.name, key) as [bigint, bigint] | undefined;
+    return row && { id: row[0], ts: row[1] };
   }
 
-  /** An own change has come back: the row is no longer held by it. */
-  settle(table: FollowedTable, key: string, id: bigint): void {
-    const own = this.newest(table, key);
-    if (own?.id !== id) return;
-    if (this.#memory.get(table.name)?.delete(key)) this.#size--;
-    if (this.#spilled === 0) return;
-    this.#spilled -= this.#database.run(
-      `DELETE FROM ${TEMP} WHERE table_name = ? AND key = ?`,
-      table.name,
-      key,
-    );
+  /** An own change has come back. */
+  settle(table: FollowedTable, key: () => string, id: bigint): void {
+    const overlay = this.#tables.get(table.name);
+    if (!overlay || overlay.keys.size === 0) return;
+    const text = key();
+    if (overlay.keys.get(text)?.id === id) overlay.keys.delete(text);
   }
 
-  #load(end: bigint): void {
-    this.#memory.clear();
-    this.#size = 0;
-    this.#spilled = 0;
-    this.#database.exec(`DELETE FROM ${TEMP}`);
-    for (const table of this.#schema.tables.values()) {
-      const first = this.#database.value(
-        `SELECT min(id) FROM ${quote(changeLog(table.name))} AS log WHERE ${ON_ITS_WAY}`,
-      );
-      if (typeof first === "bigint") this.#addRange(table, first, 2n ** 63n - 1n);
+  #upToDate(table: FollowedTable): TableOverlay {
+    let overlay = this.#tables.get(table.name);
+    if (!overlay) {
+      const select = this.#database.prepare(selectKeys(table));
+      overlay = { keys: new Map(), select, takenTo: 0n, upToDateIn: 0, spilled: false };
+      this.#tables.set(table.name, overlay);
     }
-    this.#takenTo = end;
+    if (overlay.upToDateIn !== this.#transaction) this.#takeIn(table, overlay);
+    return overlay;
   }
 
-  #addRange(table: FollowedTable, first: bigint, to: bigint): void {
-    const sql = selectKeys(table);
-    for (let from = first; from <= to;) {
-      const rows = this.#database.all(sql, from, to, LOAD_ROWS);
-      for (const [id, ts, ...values] of rows) {
-        this.#add(table.name, keyText(table.key, values), { id: id as bigint, ts: ts as bigint });
+  /** Adds what was captured since the last time. */
+  #takeIn(table: FollowedTable, overlay: TableOverlay): void {
+    overlay.upToDateIn = this.#transaction;
+    for (;;) {
+      const rows = overlay.select.all(overlay.takenTo, BigInt(ROWS_AT_A_TIME)) as unknown as Row[];
+      for (const [id, ts, ...key] of rows) {
+        overlay.keys.set(keyText(table.key, key), { id: id as bigint, ts: ts as bigint });
       }
-      const last = rows.at(-1)?.[0];
-      if (typeof last !== "bigint" || rows.length < Number(LOAD_ROWS)) return;
-      from = last + 1n;
+      if (overlay.keys.size > MAX_KEYS_IN_MEMORY) this.#spill(table.name, overlay);
+      const last = rows.at(-1);
+      if (last) overlay.takenTo = last[0] as bigint;
+      if (rows.length < ROWS_AT_A_TIME) return;
     }
   }
 
-  #add(table: string, key: string, own: OwnChange): void {
-    let keys = this.#memory.get(table);
-    if (!keys) this.#memory.set(table, keys = new Map());
-    if (!keys.has(key)) this.#size++;
-    keys.set(key, own);
-    if (this.#size > MAX_KEYS_IN_MEMORY) this.#spill();
+  #spill(table: string, overlay: TableOverlay): void {
+    this.#database.exec(CREATE_SPILL);
+    for (const [key, { id, ts }] of overlay.keys) this.#database.run(INSERT_SPILLED, table, key, id, ts);
+    overlay.keys.clear();
+    overlay.spilled = true;
   }
 
-  #spill(): void {
-    for (const [table, keys] of this.#memory) {
-      for (const [key, { id, ts }] of keys) {
-        this.#database.run(`INSERT OR REPLACE INTO ${TEMP} VALUES (?, ?, ?, ?)`, table, key, id, ts);
-      }
-    }
-    this.#memory.clear();
-    this.#size = 0;
-    this.#spilled = this.#database.count(`SELECT count(*) FROM ${TEMP}`);
+  #countOnTheirWay(table: string): number {
+    return this.#database.count(
+      `SELECT count(*) FROM (SELECT 1 FROM ${quote(changeLog(table))} AS log WHERE ${ON_ITS_WAY} LIMIT ?)`,
+      BigInt(MAX_KEYS_IN_MEMORY),
+    );
   }
 }
 
@@ -160,5 +152,5 @@ export const ON_ITS_WAY = `(log.sequence IS NULL OR log.sequence > coalesce(
 function selectKeys(table: FollowedTable): string {
   const columns = table.key.map((column) => quote(valueColumn(column.name))).join(", ");
   return `SELECT id, ts, ${columns} FROM ${quote(changeLog(table.name))} AS log
-    WHERE id BETWEEN ? AND ? AND ${ON_ITS_WAY} ORDER BY id LIMIT ?`;
+    WHERE id > ? AND ${ON_ITS_WAY} ORDER BY id LIMIT ?`;
 }

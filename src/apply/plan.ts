@@ -3,7 +3,7 @@ import type { FollowedTable, Schema } from "../schema/followed_tables.ts";
 import { isOurs } from "../schema/names.ts";
 import { WireError } from "../lib/errors.ts";
 import { type ChangeEvent, RawText, type SqlValue } from "../wire/event.ts";
-import { deleteRow, insertRow, selectClashing, selectRow, updateRow } from "./row_sql.ts";
+import { deleteRow, insertRow, selectClashing, updateRow } from "./row_sql.ts";
 import { SchemaBehindError } from "./schema_behind.ts";
 
 /** A statement over the values of an event. SQLite refuses more values than the statement names. */
@@ -25,10 +25,6 @@ class EventStatement {
     return this.#statement.all(...this.#cut(values)) as unknown as Row[];
   }
 
-  exists(values: Parameter[]): boolean {
-    return this.#statement.get(...this.#cut(values)) !== undefined;
-  }
-
   #cut(values: Parameter[]): Parameter[] {
     return values.length === this.#count ? values : values.slice(0, this.#count);
   }
@@ -39,7 +35,6 @@ export interface RowStatements {
   readonly update: EventStatement | undefined;
   readonly insert: EventStatement;
   readonly remove: EventStatement;
-  readonly exists: EventStatement;
   readonly clashing: readonly EventStatement[];
 }
 
@@ -91,7 +86,6 @@ export class EventPlan {
       update: update === undefined ? undefined : statement(update),
       insert: statement(insertRow(options)),
       remove: statement(deleteRow(options)),
-      exists: statement(selectRow(options)),
       clashing: selectClashing(options).map(statement),
     };
   }

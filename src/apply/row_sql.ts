@@ -41,18 +41,15 @@ export function updateRow(options: RowSqlOptions): string | undefined {
   return `UPDATE ${quote(table.name)} AS row SET ${set.join(", ")} WHERE ${atKey(options)}`;
 }
 
+/** Inserts the row, unless one has its key: the rows that hold its other UNIQUE values have been removed. */
 export function insertRow(options: RowSqlOptions): string {
   const columns = written(options);
   return `INSERT INTO ${quote(options.table.name)} (${columns.map(quote).join(", ")})
-    VALUES (${columns.map((column) => parameter(options, column)).join(", ")})`;
+    VALUES (${columns.map((column) => parameter(options, column)).join(", ")}) ON CONFLICT DO NOTHING`;
 }
 
 export function deleteRow(options: RowSqlOptions): string {
   return `DELETE FROM ${quote(options.table.name)} AS row WHERE ${atKey(options)}`;
-}
-
-export function selectRow(options: RowSqlOptions): string {
-  return `SELECT 1 FROM ${quote(options.table.name)} AS row WHERE ${atKey(options)}`;
 }
 
 /**

@@ -23,6 +23,17 @@ interface ShapeStatements {
   readonly exact: Statement;
 }
 
+/** Changes of one table with ids from `first` to `last`. */
+interface ReadAhead {
+  readonly table: string;
+  readonly first: bigint;
+  readonly last: bigint;
+  readonly changes: ReadonlyMap<bigint, CapturedChange>;
+}
+
+/** How many changes are read ahead. */
+const READ_AHEAD = 127n;
+
 /** What stands before the values in each row that is read. */
 const FIXED = 5;
 const REPLACEMENT = "\uFFFD";
@@ -35,6 +46,7 @@ export class ChangeReader {
   readonly #database: Database;
   readonly #statements = new Map<number, ShapeStatements>();
   #schema: Schema;
+  #ahead: ReadAhead | undefined;
 
   constructor(database: Database, schema: Schema) {
     this.#database = database;
@@ -56,9 +68,22 @@ export class ChangeReader {
     return rows.map((row) => this.#toChange(shape, row)).filter((change) => change !== undefined);
   }
 
-  /** One change, undefined when there is none under that id. */
+  /**
+   * One change, undefined when there is none under that id. Reads ahead, as whoever asks for one mostly asks for the next:
+   * so `forget` must be called whenever changes may have been captured or removed since.
+   */
   one(table: string, id: bigint): CapturedChange | undefined {
-    return this.range(table, id, id)[0];
+    const ahead = this.#ahead;
+    if (ahead?.table === table && id >= ahead.first && id <= ahead.last) return ahead.changes.get(id);
+    const last = id + READ_AHEAD;
+    const changes = new Map(this.range(table, id, last).map((change) => [change.id, change]));
+    this.#ahead = { table, first: id, last, changes };
+    return changes.get(id);
+  }
+
+  /** Forgets what was read ahead. */
+  forget(): void {
+    this.#ahead = undefined;
   }
 
   /** Of a table that was dropped the last one: its changes may still be on their way. */

@@ -18,11 +18,15 @@ export async function watchDatabase(
     const close = (): void => watcher.close();
     options.signal.addEventListener("abort", close, { once: true });
     for await (const event of watcher) {
-      if (event.kind !== "access" && event.paths.some((changed) => names.has(basename(changed)))) wakeup.notify();
+      if (event.kind !== "access" && event.paths.some((changed) => names.has(basename(changed)))) {
+        wakeup.notify();
+      }
     }
     options.signal.removeEventListener("abort", close);
   } catch (error) {
     if (options.signal.aborted) return;
-    options.logger.warn("Cannot watch the database files, polling for changes instead", { reason: messageOf(error) });
+    options.logger.warn("Cannot watch the database files, polling for changes instead", {
+      reason: messageOf(error),
+    });
   }
 }

@@ -16,19 +16,15 @@ export interface StoredAt {
 /**
  * Notes in the change logs that changes are in their stream, and takes them out of the global log.
  * A crash before or between only means that they are sent again, which changes nothing.
- *
- * `beforeEach` runs inside each transaction, before anything leaves the global log.
  */
 export async function markPublished(
   database: Database,
   changes: readonly LoggedChange[],
   stored: StoredAt,
-  beforeEach: () => void,
 ): Promise<void> {
   for (let at = 0; at < changes.length; at += MAX_MARKED_PER_TRANSACTION) {
     const some = changes.slice(at, at + MAX_MARKED_PER_TRANSACTION);
     await database.write(() => {
-      beforeEach();
       for (const [table, ofTable] of Map.groupBy(some, (change) => change.table)) {
         markTable(database, table, ofTable.map(({ id }) => id), stored);
       }

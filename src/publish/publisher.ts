@@ -34,10 +34,8 @@ export interface PublisherOptions {
   readonly pollingIntervalMs: number;
   /** False while this node must not publish. */
   readonly mayPublish: () => boolean;
-  /** Runs in the transaction that takes changes out of the global log, before it does. */
-  readonly beforeForgetting: () => void;
-  /** Called with each batch that is acknowledged and marked, and where it lies; `wasThere` when it did before. */
-  readonly onPublished: (batch: ShardBatch, sequence: number, wasThere: boolean) => void;
+  /** Called with each batch that is acknowledged and marked. */
+  readonly onPublished: (batch: ShardBatch) => void;
 }
 
 /**
@@ -79,11 +77,11 @@ export class Publisher {
 
   async #publish(shardBatch: ShardBatch, deadline: AbortSignal): Promise<void> {
     const { shard, batch, changes } = shardBatch;
-    const { database, beforeForgetting, onPublished } = this.#options;
+    const { database, onPublished } = this.#options;
     const acks = await Promise.all(batch.parts.map((part) => this.#send(shard, part, deadline)));
     const sequence = Math.max(...acks.map((ack) => ack.sequence));
-    await markPublished(database, changes, { shard, sequence }, beforeForgetting);
-    onPublished(shardBatch, sequence, acks.some((ack) => ack.duplicate));
+    await markPublished(database, changes, { shard, sequence });
+    onPublished(shardBatch);
   }
 
   /** Sends one message until it is acknowledged; its id makes the stream keep one copy, however often it is sent. */
