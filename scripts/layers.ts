@@ -38,6 +38,8 @@ const IMPORTERS: Readonly<Record<string, readonly string[]>> = {
   "@logtape/logtape": ["observe"],
   "cbor-x": ["agent"],
   "fast-check": [],
+  // The version of the program.
+  "deno.json": ["cli"],
 };
 
 /** One import statement of one file; paths are relative to the root, packages by their bare name. */

@@ -90,17 +90,20 @@ export class Applier {
   /** Reads one stream for as long as the signal lasts. */
   async #follow(state: StreamState, signal: AbortSignal): Promise<void> {
     const backoff = new Backoff({ firstMs: FIRST_PAUSE_MS, maxMs: LONGEST_PAUSE_MS });
+    let fresh: StreamState | undefined = state;
     while (!signal.aborted) {
       try {
-        const position = await this.#startOver(state, signal);
+        fresh ??= await this.#lookUp(state.name);
+        const position = await this.#startOver(fresh, signal);
         this.#conditions.set(state.name, "reading");
         await this.#readFrom(position, backoff, signal);
       } catch (error) {
         if (signal.aborted) return;
         if (isCode(error, "POSITION_TRUNCATED")) await this.#sayGap(state, error, signal);
         else await this.#tolerate(error, backoff, signal, state.name);
-        state = await this.#lookUp(state);
       }
+      // Judged by what was known before, a stream that we have read on would look as if it had been cut back.
+      fresh = undefined;
     }
   }
 
@@ -186,13 +189,13 @@ export class Applier {
     return position;
   }
 
-  async #lookUp(state: StreamState): Promise<StreamState> {
-    try {
-      return (await this.#options.log.streams()).find(({ name }) => name === state.name) ?? state;
-    } catch (error) {
-      if (error instanceof StreamError) return state;
-      throw error;
-    }
+  /** The stream as it is now; one of our shards that was deleted is created again. */
+  async #lookUp(stream: string): Promise<StreamState> {
+    const state = (await this.#options.log.ensureStreams()).find(({ name }) => name === stream);
+    if (state) return state;
+    throw new StreamError("STREAM_MISSING", `Cannot read stream "${stream}": it does not exist`, {
+      transient: true,
+    });
   }
 
   /** Nothing is skipped in silence: the stream stays where it is until its messages come back by other means. */

@@ -1,3 +1,4 @@
+import { toRanges } from "../lib/ranges.ts";
 import { changeLog, GLOBAL_LOG } from "../schema/names.ts";
 import type { Database } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
@@ -42,15 +43,4 @@ function markTable(database: Database, table: string, ids: bigint[], { shard, se
   for (const [first, last] of toRanges(ids)) {
     database.run(sql, BigInt(shard), BigInt(sequence), first, last);
   }
-}
-
-/** Runs of consecutive ids, each as its first and last. */
-export function toRanges(ids: readonly bigint[]): [bigint, bigint][] {
-  const ranges: [bigint, bigint][] = [];
-  for (const id of ids) {
-    const range = ranges.at(-1);
-    if (range && id === range[1] + 1n) range[1] = id;
-    else ranges.push([id, id]);
-  }
-  return ranges;
 }

@@ -5,6 +5,7 @@ import { type Schema, schemaVersion } from "../schema/followed_tables.ts";
 import type { Database } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
 import { type Batch, type BatchLimits, BatchWriter } from "../wire/batch.ts";
+import { toRanges } from "../lib/ranges.ts";
 import { ChangeEncoder } from "./encoder.ts";
 
 /** Where a change stands: its row in the global log, and in its table's change log. */
@@ -119,13 +120,13 @@ export class RoundReader {
       }));
   }
 
-  /** The changes behind rows of the global log, in its order, read in one go for each table. */
+  /** The changes behind rows of the global log, in its order, read in as few goes for each table as there are gaps. */
   #resolve(slice: LoggedChange[]): PendingChange[] {
     const byTable = Map.groupBy(slice, ({ table }) => table);
     const found = new Map<string, Map<bigint, CapturedChange>>();
     for (const [table, rows] of byTable) {
-      const ids = rows.map(({ id }) => id);
-      const changes = this.#changes.range(table, least(ids), greatest(ids));
+      const changes = toRanges(rows.map(({ id }) => id))
+        .flatMap(([first, last]) => this.#changes.range(table, first, last));
       found.set(table, new Map(changes.map((change) => [change.id, change])));
     }
     return slice.flatMap((logged) => {
@@ -165,12 +166,4 @@ function largestGap(changes: readonly PendingChange[]): number {
     if (gap > longest) [longest, cut] = [gap, at];
   }
   return cut;
-}
-
-function least(ids: readonly bigint[]): bigint {
-  return ids.reduce((a, b) => a < b ? a : b);
-}
-
-function greatest(ids: readonly bigint[]): bigint {
-  return ids.reduce((a, b) => a > b ? a : b);
 }

@@ -66,6 +66,7 @@ export function parseHeaders(message: Msg): MsgHdrs | undefined {
   try {
     return message.headers;
   } catch {
+    // As if there were none: the message then goes its way without them, into quarantine if it needs them.
     return undefined;
   }
 }
