@@ -1,5 +1,5 @@
 import { ProcessLock } from "../capture/process_lock.ts";
-import { watchDatabase } from "../capture/watcher.ts";
+import { Watcher } from "../capture/watcher.ts";
 import type { Config } from "../config/config.ts";
 import { messageOf } from "../lib/errors.ts";
 import { sleep } from "../lib/sleep.ts";
@@ -22,27 +22,31 @@ export interface NodeOptions {
 /**
  * Replicates one database until the signal is aborted, or until nothing has changed for `sleep_timeout`.
  *
- * Order of the start: the process lock, so that nobody else works on this database; the database with its triggers, so
+ * Order of the start: the process lock, so that nobody else works on this database; the watcher, which must bind to the
+ * files before this process opens them; the database with its triggers, so
  * that nothing is missed from now on; NATS, which may take its time; then all streams to their ends, so that what is sent
  * rests on what is known; then what is pending is sent.
  */
 export async function runNode(config: Config, { signal, logger }: NodeOptions): Promise<void> {
   using _lock = ProcessLock.acquire(config.dbPath);
+  using watcher = await Watcher.open(config.dbPath, logger);
   using replica = await Replica.open(config, { signal, logger });
   checkSequenceMap(config, logger);
   await using connection = await connectLog(config, { signal, logger });
-  await new NodeLoops(replica, connection.log).run(signal);
+  await new NodeLoops(replica, watcher, connection.log).run(signal);
 }
 
 /** The loops of a running node. When one fails the others are stopped, and its error is the node's. */
 class NodeLoops {
   readonly #replica: Replica;
+  readonly #watcher: Watcher;
   readonly #log: ReplicationLog;
   readonly #housekeeping: Housekeeping;
 
-  constructor(replica: Replica, log: ReplicationLog) {
+  constructor(replica: Replica, watcher: Watcher, log: ReplicationLog) {
     const { config, database, schema, logger } = replica;
     this.#replica = replica;
+    this.#watcher = watcher;
     this.#log = log;
     this.#housekeeping = new Housekeeping({
       database,
@@ -58,12 +62,12 @@ class NodeLoops {
   }
 
   async run(asked: AbortSignal): Promise<void> {
-    const { config, logger, wakeup, database } = this.#replica;
+    const { config, wakeup } = this.#replica;
     const stop = new AbortController();
     const signal = AbortSignal.any([asked, stop.signal]);
     const applier = config.replicate ? this.#replica.applier(this.#log) : undefined;
     const loops = [
-      watchDatabase(database.path, wakeup, { signal, logger }),
+      this.#watcher.run({ wakeup, signal }),
       this.#housekeeping.run({ signal }),
       this.#sleepWhenIdle(stop, signal),
       applier?.run({ signal }),

@@ -1,7 +1,7 @@
 import type { Database, Parameter, Statement } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
 import type { CapturedChange, ChangeReader } from "../capture/change_reader.ts";
-import { logRow, TICK } from "../capture/trigger_sql.ts";
+import { logRow, raiseClock, TICK } from "../capture/trigger_sql.ts";
 import type { FollowedTable, Schema } from "../schema/followed_tables.ts";
 import { sameKey } from "../schema/row_conditions.ts";
 import { type ChangeEvent, RawText, type SqlValue } from "../wire/event.ts";
@@ -181,7 +181,7 @@ export class Fold {
     } else if (statements.update === undefined || statements.update.run(values) === 0) {
       statements.insert.run(values);
     }
-    if (own && plan.missing.length > 0) this.#relog(plan.table, key);
+    if (own && plan.missing.length > 0) this.#relog(plan.table, key, event.ts!);
   }
 
   #remove(plan: EventPlan, event: ChangeEvent): void {
@@ -235,7 +235,7 @@ export class Fold {
       const at = event.columns.indexOf(name);
       if (at >= 0) this.#setColumn(table, key, name, event.values[at] ?? null);
     }
-    this.#relog(table, key);
+    this.#relog(table, key, event.ts!);
   }
 
   /** Whether a table never had other columns than now, so that no change of it can lack any. */
@@ -260,8 +260,10 @@ export class Fold {
   }
 
   /** Logs a row as it stands now as a new change of this node. */
-  #relog(table: FollowedTable, key: SqlValue[]): void {
+  #relog(table: FollowedTable, key: SqlValue[], above: bigint): void {
     const [change, enter] = logRow(table, "update", sameKey(table.key, "row", () => "?"));
+    // Above the event that it completes, whose clock the transaction takes over only at its end.
+    raiseClock(this.#database, above);
     this.#database.run(TICK);
     this.#database.run(change!, ...key.map(bindable));
     this.#database.run(enter!);

@@ -1,10 +1,9 @@
 import type { SchemaTracker } from "../capture/schema_tracker.ts";
 import { ChangeReader } from "../capture/change_reader.ts";
+import { raiseClock } from "../capture/trigger_sql.ts";
 import { messageOf, WireError } from "../lib/errors.ts";
 import { yieldToEventLoop } from "../lib/sleep.ts";
-import { CLOCK } from "../schema/names.ts";
 import { type Database, isConstraint } from "../sqlite/database.ts";
-import { quote } from "../sqlite/identifier.ts";
 import { HEADER_BATCH, HEADER_PART, type LogMessage } from "../stream/replication_log.ts";
 import { decodeParts } from "../wire/batch.ts";
 import { EventDecoder } from "../wire/codec.ts";
@@ -95,6 +94,8 @@ export class MessageApplier {
     try {
       return await this.#database.write(() => this.#applySome(position, messages), signal);
     } catch (error) {
+      // It may have settled own changes that are on their way again now.
+      this.overlay.reload();
       if (!isConstraint(error)) throw error;
       // The schema here refuses a row: find the message by itself, and put it aside.
       const [first] = messages as [LogMessage];
@@ -123,7 +124,7 @@ export class MessageApplier {
       now = { ...now, sequence: message.sequence, time };
       if (events >= MAX_EVENTS_PER_TRANSACTION) break;
     }
-    this.#raiseClock();
+    if (this.#highestTs > 0n) raiseClock(this.#database, this.#highestTs);
     storePosition(this.#database, now);
     return now;
   }
@@ -197,17 +198,6 @@ export class MessageApplier {
   #count(outcome: Outcome): void {
     if (outcome === "written" || outcome === "kept") this.counters.applied++;
     if (outcome === "lost") this.counters.lost++;
-  }
-
-  /** No write of this node may lie below what it has seen, whatever its wall clock says. */
-  #raiseClock(): void {
-    if (this.#highestTs === 0n) return;
-    this.#database.run(
-      `INSERT INTO ${
-        quote(CLOCK)
-      } (id, ts) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET ts = max(ts, excluded.ts)`,
-      this.#highestTs,
-    );
   }
 
   #putAside(message: LogMessage, reason: string): void {

@@ -43,7 +43,7 @@ const DELETE_SPILLED = `DELETE FROM ${SPILL} WHERE table_name = ?`;
  * Truth is the change logs; this is an index of them, so that the triggers need not keep one (an index on a change log
  * costs the application some 20 µs a write, measured). A table is brought up to date when it is first asked for in a write
  * transaction: the lock is held, so nothing can be missing. A change that has come back but is still listed does no harm,
- * as whatever is accepted then is newer than it; so nothing has to be undone here when a transaction is rolled back.
+ * as whatever is accepted then is newer than it. After a transaction that was rolled back `reload` must follow.
  */
 export class Overlay {
   readonly #database: Database;

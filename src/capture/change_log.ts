@@ -71,24 +71,51 @@ function createChangeLog(database: Database, table: FollowedTable): void {
   }
 }
 
-/** `deleted` is 0 for a row that is there, and for a tombstone the stream time of its message, Unix nanoseconds. */
+/**
+ * `deleted` is 0 for a row that is there, and for a tombstone the stream time of its message, Unix nanoseconds.
+ * When a key column was renamed its versions go with it; a table that came back with another key starts without any.
+ */
 function createRowVersions(database: Database, table: FollowedTable): void {
   const name = rowVersion(table.name);
-  if (hasTable(database, name)) return;
-  const key = table.key.map((column) =>
+  const wanted = table.key.map((column) => valueColumn(column.name));
+  const there = keyColumns(database, name);
+  if (there.length === wanted.length) {
+    return wanted.forEach((column, at) => renameColumn(database, name, there[at]!, column));
+  }
+  if (there.length > 0) database.exec(`DROP TABLE ${quote(name)}`);
+  const columns = table.key.map((column) =>
     `${quote(valueColumn(column.name))} COLLATE ${quote(column.collation)}`
   );
-  const names = table.key.map((column) => quote(valueColumn(column.name)));
   database.exec(
-    `CREATE TABLE ${quote(name)} (${key.join(", ")}, ts INTEGER, node INTEGER, hash INTEGER, deleted INTEGER,
-     PRIMARY KEY (${names.join(", ")})) WITHOUT ROWID;
+    `CREATE TABLE ${quote(name)} (${
+      columns.join(", ")
+    }, ts INTEGER, node INTEGER, hash INTEGER, deleted INTEGER,
+     PRIMARY KEY (${wanted.map(quote).join(", ")})) WITHOUT ROWID;
      CREATE INDEX ${quote(`${name}_deleted`)} ON ${quote(name)} (deleted) WHERE deleted <> 0`,
   );
 }
 
+/** The columns of a version table's key, in order; none when there is no such table. */
+function keyColumns(database: Database, name: string): string[] {
+  return database
+    .all("SELECT name FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk", name)
+    .map(([column]) => String(column));
+}
+
+function renameColumn(database: Database, table: string, from: string, to: string): void {
+  if (from === to) return;
+  database.exec(`ALTER TABLE ${quote(table)} RENAME COLUMN ${quote(from)} TO ${quote(to)}`);
+}
+
+/** It holds notes for the length of one statement only, so it may be made anew at any time. */
 function createReplacedKeys(database: Database, table: FollowedTable): void {
-  const columns = table.key.map((column) => quote(valueColumn(column.name))).join(", ");
-  database.exec(`CREATE TABLE IF NOT EXISTS ${quote(replacedKeys(table.name))} (${columns})`);
+  const name = replacedKeys(table.name);
+  const wanted = table.key.map((column) => valueColumn(column.name));
+  const there = database.all("SELECT name FROM pragma_table_info(?)", name).map(([column]) => column);
+  if (there.join("\0") === wanted.join("\0")) return;
+  database.exec(
+    `DROP TABLE IF EXISTS ${quote(name)}; CREATE TABLE ${quote(name)} (${wanted.map(quote).join(", ")})`,
+  );
 }
 
 /** Drops our triggers that are not as they should be, creates those that are missing; names the tables concerned. */

@@ -1,3 +1,4 @@
+import type { Database } from "../sqlite/database.ts";
 import { literal, quote } from "../sqlite/identifier.ts";
 import type { ChangeType } from "../wire/event.ts";
 import { changeLog, CLOCK, GLOBAL_LOG, replacedKeys, valueColumn } from "../schema/names.ts";
@@ -5,7 +6,7 @@ import { holdsUnique, sameKey } from "../schema/row_conditions.ts";
 import type { FollowedTable } from "../schema/followed_tables.ts";
 
 /**
- * The SQL that captures changes. Pure text: `change_log.ts` puts it into the database.
+ * The SQL that captures changes: text, which `change_log.ts` puts into the database.
  *
  * The application's own SQLite runs these triggers inside its own transactions, and may be 3.35. Inside a trigger the
  * outer statement's conflict clause replaces that of our statements, so only ON CONFLICT DO UPDATE is used, which it
@@ -18,6 +19,14 @@ const NOW_NS = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 100
 /** Advances the hybrid logical clock: above everything written or received before, and not behind the wall clock. */
 export const TICK = `INSERT INTO ${quote(CLOCK)} (id, ts) VALUES (1, ${NOW_NS})
     ON CONFLICT (id) DO UPDATE SET ts = max(ts + 1, excluded.ts)`;
+
+const RAISE = `INSERT INTO ${quote(CLOCK)} (id, ts) VALUES (1, ?)
+    ON CONFLICT (id) DO UPDATE SET ts = max(ts, excluded.ts)`;
+
+/** No write of this node may lie below a change that it has seen, whatever its wall clock says; inside a write transaction. */
+export function raiseClock(database: Database, ts: bigint): void {
+  database.run(RAISE, ts);
+}
 
 /** Enters the change logged by the statement before into the order of all changes; nothing, if that logged nothing. */
 function enterGlobalLog(table: FollowedTable): string {

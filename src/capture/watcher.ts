@@ -1,32 +1,52 @@
-import { basename, dirname } from "node:path";
 import { messageOf } from "../lib/errors.ts";
+import { sleep } from "../lib/sleep.ts";
 import type { Wakeup } from "../lib/wakeup.ts";
 import type { Logger } from "../observe/logger.ts";
+import { FileEvents, provesHarmless } from "./file_events.ts";
 
-/**
- * Notifies whenever a database file is written, until the signal is aborted. Where the system cannot watch files (a
- * network mount, no watches left), it says so once and polling has to do.
- */
-export async function watchDatabase(
-  path: string,
-  wakeup: Wakeup,
-  options: { signal: AbortSignal; logger: Logger },
-): Promise<void> {
-  const names = new Set(["", "-wal", "-journal"].map((suffix) => basename(path) + suffix));
-  try {
-    using watcher = Deno.watchFs(dirname(path), { recursive: false });
-    const close = (): void => watcher.close();
-    options.signal.addEventListener("abort", close, { once: true });
-    for await (const event of watcher) {
-      if (event.kind !== "access" && event.paths.some((changed) => names.has(basename(changed)))) {
-        wakeup.notify();
-      }
+/** How often a database is looked at where its files cannot be watched: a compromise between lag and an idle machine's CPU. */
+const POLL_MS = 20;
+
+/** Tells when another process may have written to a database. To be opened before this process opens the database. */
+export class Watcher implements Disposable {
+  readonly #events: FileEvents | undefined;
+
+  private constructor(events: FileEvents | undefined) {
+    this.#events = events;
+  }
+
+  /** Where file events cannot be had without harm (no watches left, another system), it polls, and says so. */
+  static async open(databasePath: string, logger: Logger): Promise<Watcher> {
+    try {
+      if (await provesHarmless()) return new Watcher(FileEvents.open(databasePath));
+      logger.warn("Cannot watch the database files on this system, polling instead", { everyMs: POLL_MS });
+    } catch (error) {
+      logger.warn("Cannot watch the database files, polling instead", {
+        everyMs: POLL_MS,
+        reason: messageOf(error),
+      });
     }
-    options.signal.removeEventListener("abort", close);
-  } catch (error) {
-    if (options.signal.aborted) return;
-    options.logger.warn("Cannot watch the database files, polling for changes instead", {
-      reason: messageOf(error),
-    });
+    return new Watcher(undefined);
+  }
+
+  /** Notifies until the signal is aborted. */
+  async run({ wakeup, signal }: { wakeup: Wakeup; signal: AbortSignal }): Promise<void> {
+    if (!this.#events) return await poll(wakeup, signal);
+    const close = (): void => this[Symbol.dispose]();
+    if (signal.aborted) return;
+    signal.addEventListener("abort", close, { once: true });
+    for await (const _ of this.#events) wakeup.notify();
+  }
+
+  [Symbol.dispose](): void {
+    this.#events?.[Symbol.dispose]();
+  }
+}
+
+async function poll(wakeup: Wakeup, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    wakeup.notify();
+    // To be aborted is how this loop ends.
+    await sleep(POLL_MS, signal).catch(() => {});
   }
 }
