@@ -79,13 +79,21 @@ async function tryOut(path: string): Promise<boolean> {
   database.exec("PRAGMA journal_mode = WAL; CREATE TABLE probe (value)");
   if (!holdsLock(path)) return false;
   database.exec("INSERT INTO probe VALUES (1)");
-  const seen = events[Symbol.asyncIterator]().next().then(() => true);
-  const arrived = await Promise.race([seen, sleep(PROOF_TIMEOUT_MS).then(() => false)]);
+  const arrived = await arrives(events);
   return arrived && holdsLock(path);
 }
 
+async function arrives(events: FileEvents): Promise<boolean> {
+  const enough = new AbortController();
+  const timeout = sleep(PROOF_TIMEOUT_MS, enough.signal).then(() => false, () => false);
+  const event = events[Symbol.asyncIterator]().next().then(({ done }) => done !== true);
+  const arrived = await Promise.race([event, timeout]);
+  enough.abort();
+  return arrived;
+}
+
 /** Whether this process holds a POSIX lock on a file, as the system tells. */
-function holdsLock(path: string): boolean {
+export function holdsLock(path: string): boolean {
   const { ino } = Deno.statSync(path);
   const mine = new RegExp(`\\bPOSIX\\b.*\\b${Deno.pid} \\S+:${ino} `);
   return Deno.readTextFileSync("/proc/locks").split("\n").some((line) => mine.test(line));
