@@ -80,6 +80,7 @@ function askToStop(config: Config, logger: Logger): boolean {
 /** Sends what is pending, or throws: nothing is removed then. */
 async function sendPending(config: Config, { signal, logger }: CleanUpOptions): Promise<void> {
   if (!needsSending(config)) return;
+  if (!config.publish) throw notSent("this node has publish = false");
   try {
     using replica = await Replica.open(config, { signal, logger });
     await using connection = await connectLog(config, { signal, logger, attempts: STREAM_ATTEMPTS });
@@ -89,9 +90,9 @@ async function sendPending(config: Config, { signal, logger }: CleanUpOptions): 
     if (countPending(replica.database) === 0) return;
   } catch (cause) {
     signal.throwIfAborted();
-    throw notSent(cause);
+    throw notSent(messageOf(cause), cause);
   }
-  throw notSent(undefined);
+  throw notSent("some are of tables that this node does not follow");
 }
 
 function needsSending(config: Config): boolean {
@@ -99,15 +100,14 @@ function needsSending(config: Config): boolean {
   return countPending(database) > 0;
 }
 
-function notSent(cause: unknown): HarmonyLiteError {
-  const why = cause === undefined ? "some are still there" : messageOf(cause);
+function notSent(why: string, cause?: unknown): HarmonyLiteError {
   return new HarmonyLiteError(
     "PENDING_CHANGES",
     `Cannot clean up: pending changes could not be sent: ${why}`,
     {
       cause,
       hint:
-        "Nothing was removed. Make NATS reachable and try again, or lose these changes with --discard-pending.",
+        "Nothing was removed. Remove the obstacle and try again, or lose these changes with --discard-pending.",
     },
   );
 }

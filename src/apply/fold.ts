@@ -176,7 +176,7 @@ export class Fold {
     this.#displace(plan, event, false);
     const { values, statements } = plan.bind(event);
     // Whichever is likelier to hit goes first.
-    if (event.type === "insert") {
+    if (event.type === "insert" && !plan.table.keyIsRowid) {
       if (statements.insert.run(values) === 0) statements.update?.run(values);
     } else if (statements.update === undefined || statements.update.run(values) === 0) {
       statements.insert.run(values);

@@ -41,11 +41,17 @@ export function updateRow(options: RowSqlOptions): string | undefined {
   return `UPDATE ${quote(table.name)} AS row SET ${set.join(", ")} WHERE ${atKey(options)}`;
 }
 
-/** Inserts the row, unless one has its key: the rows that hold its other UNIQUE values have been removed. */
+/**
+ * Inserts the row, unless one has its key. Any other clash is an error: the rows that hold its UNIQUE values were removed.
+ * A rowid cannot be named as what may clash, so there the row must be known to be absent.
+ */
 export function insertRow(options: RowSqlOptions): string {
+  const { table } = options;
   const columns = written(options);
-  return `INSERT INTO ${quote(options.table.name)} (${columns.map(quote).join(", ")})
-    VALUES (${columns.map((column) => parameter(options, column)).join(", ")}) ON CONFLICT DO NOTHING`;
+  const key = table.key.map(({ name }) => quote(name)).join(", ");
+  return `INSERT INTO ${quote(table.name)} (${columns.map(quote).join(", ")})
+    VALUES (${columns.map((column) => parameter(options, column)).join(", ")})
+    ${table.keyIsRowid ? "" : `ON CONFLICT (${key}) DO NOTHING`}`;
 }
 
 export function deleteRow(options: RowSqlOptions): string {

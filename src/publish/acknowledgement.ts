@@ -1,11 +1,18 @@
-import { toRanges } from "../lib/ranges.ts";
+import type { IdRange, IdRanges } from "../lib/id_ranges.ts";
 import { changeLog, GLOBAL_LOG } from "../schema/names.ts";
-import type { Database } from "../sqlite/database.ts";
+import type { Database, Parameter } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
-import type { LoggedChange } from "./round.ts";
 
-/** Changes marked in one transaction: some 10 ms, in which the application waits to write. */
-const MAX_MARKED_PER_TRANSACTION = 4096;
+/** Rows changed in one transaction: some 10 ms, in which the application waits to write. */
+const MAX_ROWS_PER_TRANSACTION = 4096;
+
+/** Where some changes stand in the database. */
+export interface LoggedChanges {
+  /** Ids in the global log. */
+  readonly globalIds: IdRanges;
+  /** Ids in the change logs, by table. */
+  readonly ids: ReadonlyMap<string, IdRanges>;
+}
 
 /** Where acknowledged changes lie. */
 export interface StoredAt {
@@ -14,33 +21,52 @@ export interface StoredAt {
   readonly sequence: number;
 }
 
+/** One statement over a range of ids. */
+interface Step {
+  readonly sql: string;
+  readonly parameters: readonly Parameter[];
+  readonly rows: number;
+}
+
 /**
  * Notes in the change logs that changes are in their stream, and takes them out of the global log.
- * A crash before or between only means that they are sent again, which changes nothing.
+ * A crash before or in between only means that they are sent again, which changes nothing.
  */
 export async function markPublished(
   database: Database,
-  changes: readonly LoggedChange[],
+  changes: LoggedChanges,
   stored: StoredAt,
 ): Promise<void> {
-  for (let at = 0; at < changes.length; at += MAX_MARKED_PER_TRANSACTION) {
-    const some = changes.slice(at, at + MAX_MARKED_PER_TRANSACTION);
-    await database.write(() => {
-      for (const [table, ofTable] of Map.groupBy(some, (change) => change.table)) {
-        markTable(database, table, ofTable.map(({ id }) => id), stored);
-      }
-      for (const [first, last] of toRanges(some.map(({ globalId }) => globalId))) {
-        database.run(`DELETE FROM ${quote(GLOBAL_LOG)} WHERE id BETWEEN ? AND ?`, first, last);
-      }
-    });
+  let steps: Step[] = [];
+  let rows = 0;
+  const run = (): Promise<void> =>
+    database.write(() => steps.forEach(({ sql, parameters }) => database.run(sql, ...parameters)));
+  for (const step of markingSteps(changes, stored)) {
+    if (rows + step.rows > MAX_ROWS_PER_TRANSACTION) {
+      await run();
+      [steps, rows] = [[], 0];
+    }
+    steps.push(step);
+    rows += step.rows;
+  }
+  await run();
+}
+
+function* markingSteps({ globalIds, ids }: LoggedChanges, { shard, sequence }: StoredAt): Generator<Step> {
+  for (const [table, ofTable] of ids) {
+    const sql = `UPDATE ${
+      quote(changeLog(table))
+    } SET state = 1, shard = ?, sequence = ? WHERE id BETWEEN ? AND ?`;
+    for (const range of ofTable.pieces(MAX_ROWS_PER_TRANSACTION)) {
+      yield { sql, parameters: [BigInt(shard), BigInt(sequence), ...range], rows: countOf(range) };
+    }
+  }
+  const sql = `DELETE FROM ${quote(GLOBAL_LOG)} WHERE id BETWEEN ? AND ?`;
+  for (const range of globalIds.pieces(MAX_ROWS_PER_TRANSACTION)) {
+    yield { sql, parameters: [...range], rows: countOf(range) };
   }
 }
 
-function markTable(database: Database, table: string, ids: bigint[], { shard, sequence }: StoredAt): void {
-  const sql = `UPDATE ${
-    quote(changeLog(table))
-  } SET state = 1, shard = ?, sequence = ? WHERE id BETWEEN ? AND ?`;
-  for (const [first, last] of toRanges(ids)) {
-    database.run(sql, BigInt(shard), BigInt(sequence), first, last);
-  }
+function countOf([first, last]: IdRange): number {
+  return Number(last - first) + 1;
 }

@@ -5,13 +5,15 @@ import { type Schema, schemaVersion } from "../schema/followed_tables.ts";
 import type { Database } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
 import { type Batch, type BatchLimits, BatchWriter } from "../wire/batch.ts";
-import { toRanges } from "../lib/ranges.ts";
+import { IdRanges } from "../lib/id_ranges.ts";
+import type { LoggedChanges } from "./acknowledgement.ts";
 import { ChangeEncoder } from "./encoder.ts";
 
-/** Where a change stands: its row in the global log, and in its table's change log. */
-export interface LoggedChange {
+/** A row of the global log. */
+interface LoggedChange {
   readonly globalId: bigint;
   readonly table: string;
+  /** Row id in the table's change log. */
   readonly id: bigint;
 }
 
@@ -19,8 +21,7 @@ export interface LoggedChange {
 export interface ShardBatch {
   readonly shard: number;
   readonly batch: Batch;
-  /** In order of the global log. */
-  readonly changes: readonly LoggedChange[];
+  readonly changes: LoggedChanges;
 }
 
 export interface RoundLimits extends BatchLimits {
@@ -39,9 +40,11 @@ interface PendingChange {
   readonly change: CapturedChange;
 }
 
+/** A batch in the making; the writer is kept from round to round. */
 interface ShardDraft {
   readonly writer: BatchWriter;
-  changes: LoggedChange[];
+  globalIds: IdRanges;
+  ids: Map<string, IdRanges>;
 }
 
 /**
@@ -125,7 +128,7 @@ export class RoundReader {
     const byTable = Map.groupBy(slice, ({ table }) => table);
     const found = new Map<string, Map<bigint, CapturedChange>>();
     for (const [table, rows] of byTable) {
-      const changes = toRanges(rows.map(({ id }) => id))
+      const changes = [...IdRanges.of(rows.map(({ id }) => id)).pieces()]
         .flatMap(([first, last]) => this.#changes.range(table, first, last));
       found.set(table, new Map(changes.map((change) => [change.id, change])));
     }
@@ -139,19 +142,27 @@ export class RoundReader {
     const shard = this.#encoder.shardOf(change);
     let draft = this.#drafts.get(shard);
     if (!draft) {
-      draft = { writer: new BatchWriter(this.#node, this.#limits), changes: [] };
+      draft = {
+        writer: new BatchWriter(this.#node, this.#limits),
+        globalIds: new IdRanges(),
+        ids: new Map(),
+      };
       this.#drafts.set(shard, draft);
     }
     this.#encoder.encode(change, draft.writer);
-    draft.changes.push(logged);
+    draft.globalIds.add(logged.globalId);
+    const ids = draft.ids.get(logged.table) ?? new IdRanges();
+    draft.ids.set(logged.table, ids);
+    ids.add(logged.id);
   }
 
   #finish(): ShardBatch[] {
     const batches: ShardBatch[] = [];
     for (const [shard, draft] of this.#drafts) {
-      if (draft.changes.length === 0) continue;
-      batches.push({ shard, batch: draft.writer.finish(), changes: draft.changes });
-      draft.changes = [];
+      if (draft.writer.count === 0) continue;
+      const { globalIds, ids } = draft;
+      batches.push({ shard, batch: draft.writer.finish(), changes: { globalIds, ids } });
+      [draft.globalIds, draft.ids] = [new IdRanges(), new Map()];
     }
     return batches;
   }
