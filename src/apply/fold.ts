@@ -16,7 +16,7 @@ import { TriggerGuard } from "./trigger_guard.ts";
 import { compareVersions, type Version } from "./version.ts";
 
 /** What became of an event. `lost`: a newer version by another node was there; `old`: it was folded in before. */
-export type Outcome = "written" | "kept" | "lost" | "old" | "passed over";
+export type Outcome = "written" | "kept" | "lost" | "old";
 
 /** The time of a stream when an event is folded in: the same on every node that reads it. */
 export interface StreamTime {

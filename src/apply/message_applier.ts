@@ -20,9 +20,6 @@ const MAX_EVENTS_PER_TRANSACTION = 1_000;
 /** A larger batch takes effect as a whole; the event loop gets its turn in between. */
 const EVENTS_BETWEEN_YIELDS = 500;
 
-/** A batch of more parts is decoded twice, as its events might not fit into memory. */
-const MAX_PARTS_IN_MEMORY = 1;
-
 /** What has happened since the start. */
 export interface ApplyCounters {
   applied: number;
@@ -49,13 +46,6 @@ interface EventRange {
 }
 
 type TimedEvent = ChangeEvent & { readonly ts: bigint };
-
-/** The events of a message, or of the batch that it completes, read as often as needed. */
-interface Delivery {
-  /** Name of the batch, undefined for a message that is one. */
-  readonly batch: string | undefined;
-  events(): Iterable<readonly ChangeEvent[]>;
-}
 
 /**
  * Applies messages of a stream: rows, row versions, waiting parts, quarantine and position of one or more whole messages
@@ -137,83 +127,80 @@ export class MessageApplier {
 
   /** Applies, keeps or puts aside one message; returns how many events took effect. */
   async #deliver(message: LogMessage, streamTime: bigint): Promise<number> {
-    let delivery: Delivery | undefined;
     try {
-      delivery = this.#open(message);
-      // All is judged before anything is written: a message takes effect whole or not at all.
-      if (delivery) this.#judge(delivery, message);
+      const part = readPart(message.headers.get(HEADER_BATCH), message.headers.get(HEADER_PART));
+      if (!part) return await this.#foldIn(message, undefined, [this.#judge(message)], streamTime);
+      const contents = this.#batches.complete(message, part);
+      if (!contents) {
+        this.#batches.keep(message, part);
+        return 0;
+      }
+      const events = decodeParts(contents(), this.#decoder);
+      return await this.#undoably(() => this.#foldIn(message, part.batch, events, streamTime));
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
       this.#putAside(message, error.message);
       return 0;
     }
-    return delivery ? await this.#foldIn(delivery, message, streamTime) : 0;
   }
 
-  /** Undefined when other parts of its batch are still missing: then the message is kept until they come. */
-  #open(message: LogMessage): Delivery | undefined {
-    const part = readPart(message.headers.get(HEADER_BATCH), message.headers.get(HEADER_PART));
-    if (!part) return this.#read(undefined, 1, () => [message.data]);
-    const contents = this.#batches.complete(message, part);
-    if (contents) return this.#read(part.batch, part.number.count, contents);
-    this.#batches.keep(message, part);
-    return undefined;
+  /** The events of a message, all judged before anything is written: it takes effect whole or not at all. */
+  #judge(message: LogMessage): readonly ChangeEvent[] {
+    const events = [...decodeParts([message.data], this.#decoder)].flat();
+    for (const event of events) this.#fold.plan(timed(event, message));
+    return events;
   }
 
-  /** Events are read twice, to judge and to apply; those of few parts are kept in memory meanwhile. */
-  #read(batch: string | undefined, parts: number, contents: () => Iterable<Uint8Array>): Delivery {
-    const decode = (): Iterable<readonly ChangeEvent[]> => decodeParts(contents(), this.#decoder);
-    if (parts > MAX_PARTS_IN_MEMORY) return { batch, events: decode };
-    const events = [...decode()];
-    return { batch, events: () => events };
-  }
-
-  #judge(delivery: Delivery, message: LogMessage): void {
-    for (const events of delivery.events()) {
-      for (const event of events) this.#fold.plan(timed(event, message));
+  /** A batch of many parts is too large to be judged first: what it did is taken back when one of its events is refused. */
+  async #undoably<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await this.#database.savepoint(work);
+    } catch (error) {
+      this.overlay.reload();
+      this.#fold.begin();
+      throw error;
     }
   }
 
-  async #foldIn(delivery: Delivery, message: LogMessage, streamTime: bigint): Promise<number> {
+  async #foldIn(
+    message: LogMessage,
+    batch: string | undefined,
+    groups: Iterable<readonly ChangeEvent[]>,
+    streamTime: bigint,
+  ): Promise<number> {
     const retention = BigInt(this.#options.versionRetentionMs) * 1_000_000n;
     const time = { highest: streamTime, expired: streamTime - retention };
+    const outcomes: Record<Outcome, number> = { written: 0, kept: 0, lost: 0, old: 0 };
     let count = 0;
     let range: EventRange | undefined;
-    for (const events of delivery.events()) {
+    for (const events of groups) {
       for (const untimed of events) {
         const event = timed(untimed, message);
         range = widen(range, event);
         const planned = this.#fold.plan(event);
-        if (planned) this.#count(this.#fold.apply(planned, time));
+        if (planned) outcomes[this.#fold.apply(planned, time)]++;
         if (++count % EVENTS_BETWEEN_YIELDS === 0) await yieldToEventLoop();
       }
     }
-    if (range) {
-      if (range.last > this.#highestTs) this.#highestTs = range.last;
-      this.#batches.finish(message.stream, delivery.batch, range.node, range.first, range.last);
-    }
+    if (range) this.#batches.finish(message.stream, batch, range.node, range.first, range.last);
+    if (range && range.last > this.#highestTs) this.#highestTs = range.last;
+    this.counters.applied += outcomes.written + outcomes.kept;
+    this.counters.lost += outcomes.lost;
     return count;
   }
 
-  #count(outcome: Outcome): void {
-    if (outcome === "written" || outcome === "kept") this.counters.applied++;
-    if (outcome === "lost") this.counters.lost++;
-  }
-
+  /** Keeps a message for a person to look at; of a batch, also the parts that came before. */
   #putAside(message: LogMessage, reason: string): void {
-    quarantine(this.#database, message, reason);
+    const batch = message.headers.get(HEADER_BATCH);
+    const parts = batch === undefined ? [] : this.#batches.take(message.stream, batch);
+    for (const refused of [...parts, message]) quarantine(this.#database, refused, reason);
     this.counters.quarantined++;
     this.#options.onQuarantine(message, reason);
   }
 
-  /** Passes a message whose rows this schema refuses; of a batch, the parts that came before are put aside with it. */
+  /** Passes a message whose rows this schema refuses. */
   #refuse(position: Position, message: LogMessage, error: unknown): Position {
-    const reason = `Cannot apply: ${messageOf(error)}`;
-    const batch = message.headers.get(HEADER_BATCH);
-    if (batch !== undefined) {
-      for (const part of this.#batches.take(message.stream, batch)) quarantine(this.#database, part, reason);
-    }
-    this.#putAside(message, reason);
+    this.#putAside(message, `Cannot apply: ${messageOf(error)}`);
     const time = message.timeNs > position.time ? message.timeNs : position.time;
     const now = { ...position, sequence: message.sequence, time };
     storePosition(this.#database, now);

@@ -113,7 +113,6 @@ export class WaitingBatches {
 
   /** Gives up a batch: its parts as messages, which are discarded here. */
   take(stream: string, batch: string): LogMessage[] {
-    const parts = parseBatchName(batch).parts;
     const rows = this.#database.all(
       `SELECT part, sequence, data FROM ${quote(PART)} WHERE stream = ? AND batch = ? ORDER BY part`,
       stream,
@@ -124,7 +123,7 @@ export class WaitingBatches {
       stream,
       sequence: Number(sequence),
       timeNs: 0n,
-      headers: new Map([[HEADER_BATCH, batch], [HEADER_PART, `${part}/${parts}`]]),
+      headers: new Map([[HEADER_BATCH, batch], [HEADER_PART, `${part}/${parseBatchName(batch).parts}`]]),
       data: data as Uint8Array,
     }));
   }

@@ -172,6 +172,26 @@ export class Database implements Disposable {
     });
   }
 
+  /**
+   * Runs `work` inside the transaction at hand so that it alone can be undone: what it did is taken back when it throws.
+   * Not to be nested.
+   */
+  async savepoint<T>(work: () => Promise<T>): Promise<T> {
+    this.run("SAVEPOINT undoable");
+    try {
+      const result = await work();
+      this.run("RELEASE undoable");
+      return result;
+    } catch (error) {
+      // Some failures, such as a full disk, have ended the whole transaction already.
+      if (this.#db.isTransaction) {
+        this.run("ROLLBACK TO undoable");
+        this.run("RELEASE undoable");
+      }
+      throw error;
+    }
+  }
+
   async #finish<T>(work: () => T | Promise<T>, signal?: AbortSignal): Promise<T> {
     try {
       const result = await work();
