@@ -7,6 +7,13 @@ import { FileEvents, provesHarmless } from "./file_events.ts";
 /** How often a database is looked at where its files cannot be watched: a compromise between lag and an idle machine's CPU. */
 const POLL_MS = 20;
 
+/**
+ * After an event the database is looked at again after 1, 2, 4 … ms, up to this. The event is that of the write to the log;
+ * with `synchronous = FULL`, SQLite's default, a sync follows that takes milliseconds, and only then, without an event, the
+ * commit becomes visible.
+ */
+const LAST_LOOK_MS = 256;
+
 /** Tells when another process may have written to a database. To be opened before this process opens the database. */
 export class Watcher implements Disposable {
   readonly #events: FileEvents | undefined;
@@ -35,7 +42,14 @@ export class Watcher implements Disposable {
     const close = (): void => this[Symbol.dispose]();
     if (signal.aborted) return;
     signal.addEventListener("abort", close, { once: true });
-    for await (const _ of this.#events) wakeup.notify();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const notify = (nextMs: number): void => {
+      wakeup.notify();
+      clearTimeout(timer);
+      timer = nextMs <= LAST_LOOK_MS ? setTimeout(notify, nextMs, nextMs * 2) : undefined;
+    };
+    for await (const _ of this.#events) notify(1);
+    clearTimeout(timer);
   }
 
   [Symbol.dispose](): void {
