@@ -43,7 +43,7 @@ export class Housekeeping {
       // To be aborted is how this loop ends.
       await sleep(this.#options.cleanupIntervalMs, signal).catch(() => {});
       if (!signal.aborted) await this.#cleanUp(signal);
-      this.mirrorPositions();
+      await this.#mirrorPositions();
     }
   }
 
@@ -52,7 +52,7 @@ export class Housekeeping {
     let removed = 0;
     for (const table of schema.current.tables.keys()) removed += await this.#removeSettled(table, signal);
     if (removed > 0) logger.info("Cleaned up DB change logs", { rows: removed });
-    overlay.shrink();
+    await database.look(() => overlay.shrink(), signal);
     if (now() - this.#prunedAt < PRUNE_INTERVAL_MS) return;
     this.#prunedAt = now();
     await database.write(() => {
@@ -70,10 +70,9 @@ export class Housekeeping {
     const { database, replicate } = this.#options;
     const log = quote(changeLog(table));
     const waits = replicate ? ON_ITS_WAY : "log.sequence IS NULL";
-    const end = database.value(
-      `SELECT coalesce((SELECT id FROM ${log} AS log WHERE ${waits} ORDER BY id LIMIT 1),
-                       (SELECT max(id) + 1 FROM ${log}))`,
-    );
+    const settled = `SELECT coalesce((SELECT id FROM ${log} AS log WHERE ${waits} ORDER BY id LIMIT 1),
+                                     (SELECT max(id) + 1 FROM ${log}))`;
+    const end = await database.look(() => database.value(settled), signal);
     if (typeof end !== "bigint") return 0;
     const sql = `DELETE FROM ${log} WHERE id IN (SELECT id FROM ${log} WHERE id < ? ORDER BY id LIMIT ?)`;
     let removed = 0;
@@ -99,9 +98,10 @@ export class Housekeeping {
   }
 
   /** Writes the sequence map if a position moved; not if the user removed it meanwhile, as a wish for the next start. */
-  mirrorPositions(): void {
+  async #mirrorPositions(): Promise<void> {
     const { database, sequenceMapPath, logger } = this.#options;
-    const sequences = new Map(readPositions(database).map(({ stream, sequence }) => [stream, sequence]));
+    const positions = await database.look(() => readPositions(database));
+    const sequences = new Map(positions.map(({ stream, sequence }) => [stream, sequence]));
     if (this.#written !== undefined) {
       if (!hasSequenceMap(sequenceMapPath)) return;
       if (isSame(this.#written, sequences)) return;

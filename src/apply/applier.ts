@@ -61,9 +61,9 @@ export class Applier {
   async run({ signal }: { signal: AbortSignal }): Promise<void> {
     const failure = Promise.withResolvers<never>();
     const readers = new Map<string, Promise<void>>();
-    const follow = (state: StreamState): void => {
+    const follow = async (state: StreamState): Promise<void> => {
       if (readers.has(state.name)) return;
-      if (this.#positionOf(state).sequence < state.last) this.#behind.set(state.name, state.last);
+      if ((await this.#positionOf(state)).sequence < state.last) this.#behind.set(state.name, state.last);
       readers.set(state.name, this.#follow(state, signal).catch(failure.reject));
     };
     try {
@@ -73,11 +73,11 @@ export class Applier {
     }
   }
 
-  async #discover(follow: (state: StreamState) => void, signal: AbortSignal): Promise<void> {
+  async #discover(follow: (state: StreamState) => Promise<void>, signal: AbortSignal): Promise<void> {
     const backoff = new Backoff({ firstMs: FIRST_PAUSE_MS, maxMs: LONGEST_PAUSE_MS });
     while (!signal.aborted) {
       try {
-        (await this.#options.log.streams()).forEach(follow);
+        for (const state of await this.#options.log.streams()) await follow(state);
         this.#checkCaughtUp();
         backoff.reset();
         await pause(DISCOVERY_INTERVAL_MS, signal);
@@ -165,17 +165,22 @@ export class Applier {
     if (this.#behind.size === 0) this.#caughtUp.resolve();
   }
 
-  #positionOf(state: StreamState): Position {
+  async #positionOf(state: StreamState): Promise<Position> {
     const fresh = { stream: state.name, shard: state.shard, created: state.created, sequence: 0, time: 0n };
-    const stored = readPosition(this.#options.database, state.name);
+    const stored = await this.#storedPosition(state.name);
     return stored && !isRecreated(stored, state) ? stored : fresh;
+  }
+
+  #storedPosition(stream: string): Promise<Position | undefined> {
+    const { database } = this.#options;
+    return database.look(() => readPosition(database, stream));
   }
 
   /** The position to read from. A stream that was recreated is read from its start, and own changes it lost are sent again. */
   async #startOver(state: StreamState, signal: AbortSignal): Promise<Position> {
     const { database, logger, messages } = this.#options;
-    const position = this.#positionOf(state);
-    const stored = readPosition(database, state.name);
+    const position = await this.#positionOf(state);
+    const stored = await this.#storedPosition(state.name);
     if (stored && !isRecreated(stored, state)) return position;
     if (stored) {
       logger.warn("Stream was recreated, starting over", { stream: state.name, created: state.created });

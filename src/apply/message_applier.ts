@@ -81,8 +81,14 @@ export class MessageApplier {
    */
   async apply(position: Position, messages: readonly LogMessage[], signal: AbortSignal): Promise<Position> {
     await this.#options.schema.refresh(signal);
+    let isRetry = false;
     try {
-      return await this.#database.write(() => this.#applySome(position, messages), signal);
+      return await this.#database.write(() => {
+        // Should it have to begin anew, own changes that it settled are on their way again.
+        if (isRetry) this.overlay.reload();
+        isRetry = true;
+        return this.#applySome(position, messages);
+      }, signal);
     } catch (error) {
       // It may have settled own changes that are on their way again now.
       this.overlay.reload();
@@ -147,6 +153,7 @@ export class MessageApplier {
   /** The events of a message, all judged before anything is written: it takes effect whole or not at all. */
   #judge(message: LogMessage): readonly ChangeEvent[] {
     const events = [...decodeParts([message.data], this.#decoder)].flat();
+    if (events.length === 0) throw new WireError("Cannot read message: it holds no event");
     for (const event of events) this.#fold.plan(timed(event, message));
     return events;
   }

@@ -47,7 +47,7 @@ export class SchemaTracker {
 
   /** Follows what changed in the schema since the last time, if anything. */
   async refresh(signal?: AbortSignal): Promise<void> {
-    if (this.isCurrent()) return;
+    if (await this.#database.look(() => this.isCurrent(), signal)) return;
     const { schema, changed } = await installCapture(this.#database, this.#filter, signal);
     this.#current = schema;
     if (changed.length > 0) this.#onChange(changed);

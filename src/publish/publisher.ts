@@ -68,7 +68,7 @@ export class Publisher {
   async #round(deadline: AbortSignal): Promise<boolean> {
     const { schema, rounds, mayPublish } = this.#options;
     await schema.refresh(deadline);
-    if (!mayPublish() || !rounds.hasPending()) return false;
+    if (!mayPublish() || !await rounds.hasPending()) return false;
     const batches = await rounds.read(schema.current, deadline);
     if (batches?.length === 0) return false;
     await Promise.all((batches ?? []).map((batch) => this.#publish(batch, deadline)));

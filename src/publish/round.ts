@@ -69,8 +69,9 @@ export class RoundReader {
   }
 
   /** Whether anything is in the global log. */
-  hasPending(): boolean {
-    return this.#database.get(`SELECT 1 FROM ${quote(GLOBAL_LOG)} LIMIT 1`) !== undefined;
+  async hasPending(): Promise<boolean> {
+    const first = `SELECT 1 FROM ${quote(GLOBAL_LOG)} LIMIT 1`;
+    return await this.#database.look(() => this.#database.get(first)) !== undefined;
   }
 
   /** The batches of one round, none when nothing is pending; undefined when the schema is not the one given. */

@@ -155,21 +155,34 @@ export class Database implements Disposable {
 
   /**
    * Runs `work` in one write transaction (BEGIN IMMEDIATE): all of it is committed, or nothing when it throws.
-   * Waits for the lock as long as it takes, or until the signal is aborted.
+   * Waits for locks as long as it takes, or until the signal is aborted; `work` may have to begin anew.
    */
   write<T>(work: () => T | Promise<T>, signal?: AbortSignal): Promise<T> {
-    return this.#turn.run(async () => {
-      await this.#retryBusy("BEGIN IMMEDIATE", signal);
-      return await this.#finish(work, signal);
-    });
+    return this.#turn.run(() => this.#transact("BEGIN IMMEDIATE", work, signal));
   }
 
   /** Runs `work` on one read snapshot: what others commit meanwhile is not seen. */
   read<T>(work: () => T | Promise<T>, signal?: AbortSignal): Promise<T> {
-    return this.#turn.run(async () => {
-      await this.#retryBusy("BEGIN", signal);
-      return await this.#finish(work, signal);
-    });
+    return this.#turn.run(() => this.#transact("BEGIN", work, signal));
+  }
+
+  /** Runs some reading statements outside a transaction. With a rollback journal even a reader may have to wait for its turn. */
+  async look<T>(work: () => T, signal?: AbortSignal): Promise<T> {
+    return await retryBusy(work, signal);
+  }
+
+  async #transact<T>(begin: string, work: () => T | Promise<T>, signal?: AbortSignal): Promise<T> {
+    return await retryBusy(async () => {
+      await retryBusy(() => this.statement(begin).run(), signal);
+      try {
+        const result = await work();
+        await retryBusy(() => this.statement("COMMIT").run(), signal);
+        return result;
+      } catch (error) {
+        if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
+        throw error;
+      }
+    }, signal);
   }
 
   /**
@@ -192,31 +205,6 @@ export class Database implements Disposable {
     }
   }
 
-  async #finish<T>(work: () => T | Promise<T>, signal?: AbortSignal): Promise<T> {
-    try {
-      const result = await work();
-      await this.#retryBusy("COMMIT", signal);
-      return result;
-    } catch (error) {
-      if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
-      throw error;
-    }
-  }
-
-  async #retryBusy(sql: string, signal?: AbortSignal): Promise<void> {
-    let pauseMs = BUSY_RETRY_MIN_MS;
-    for (;;) {
-      try {
-        this.statement(sql).run();
-        return;
-      } catch (error) {
-        if (!isBusy(error)) throw error;
-      }
-      await sleep(pauseMs, signal);
-      pauseMs = Math.min(pauseMs * 2, BUSY_RETRY_MAX_MS);
-    }
-  }
-
   close(): void {
     this.#statements.clear();
     if (this.#db.isOpen) this.#db.close();
@@ -227,8 +215,20 @@ export class Database implements Disposable {
   }
 }
 
+/** Tries again for as long as another connection holds a lock that `work` needs; the pauses are the event loop's. */
+async function retryBusy<T>(work: () => T | Promise<T>, signal?: AbortSignal): Promise<T> {
+  for (let pauseMs = BUSY_RETRY_MIN_MS;; pauseMs = Math.min(pauseMs * 2, BUSY_RETRY_MAX_MS)) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isBusy(error)) throw error;
+    }
+    await sleep(pauseMs, signal);
+  }
+}
+
 /** Whether another connection held a lock that the statement needed. */
-export function isBusy(error: unknown): boolean {
+function isBusy(error: unknown): boolean {
   const code = primaryCode(error);
   return code === SQLITE_BUSY || code === SQLITE_LOCKED;
 }
