@@ -10,7 +10,6 @@ import { messageOf } from "../src/lib/errors.ts";
 import { sleep } from "../src/lib/sleep.ts";
 import { findNatsServer } from "../src/nats/server_binary.ts";
 import { compareDatabases, dumpTable, userTables } from "../tests/support/database.ts";
-import { eventually } from "../tests/support/eventually.ts";
 import { ROOT } from "../tests/support/node_process.ts";
 import { runProgram } from "../tests/support/process.ts";
 import { DEMO_HELP, type DemoOptions, parseDemoOptions } from "./demo/options.ts";
@@ -21,8 +20,6 @@ import { stopSignal } from "./demo/stop_signal.ts";
 import { duration, grouped } from "./demo/style.ts";
 
 const INTERRUPTED = 130;
-/** After this, what has not arrived is taken for lost, and the comparison tells what it is. */
-const QUIET_TIMEOUT_MS = 60_000;
 const MAX_DIFFERENCES = 20;
 /** In an endless demo: when the first node is killed, how long it is away, and when the next one follows. */
 const FIRST_FAULT_MS = 10_000;
@@ -69,19 +66,18 @@ class Demo {
     const { bold } = this.#screen.styles;
     this.#screen.say("");
     this.#say(
-      bold("HarmonyLite: three SQLite databases, every one of them written to, all with the same rows"),
+      bold("HarmonyLite: three SQLite databases, all written to, all with the same rows"),
     );
     this.#screen.say("");
     for (const { id } of nodes) {
       const rail = ["┐", "┼", "┘"][id - 1];
-      const hub = id === 2 ? `── nats-server, ${natsUrl}` : "";
+      const hub = id === 2 ? `── nats-server, port ${new URL(natsUrl).port}` : "";
       this.#say(`application ${id} ──▶ shop-${id}.db ◀──▶ node ${id} ──${rail}${hub}`);
     }
     this.#screen.say("");
-    this.#dim(
-      `in ${folder}; each application makes ${this.#options.rate} transactions a second in three tables,`,
-    );
-    this.#dim("a fifth of them on rows that all three write, with plain SQLite: it has never heard of us.");
+    this.#dim(`Each application makes ${this.#options.rate} transactions a second in three tables,`);
+    this.#dim("a fifth of them on rows that all three write. It has never heard of us.");
+    this.#dim(`All of it lies in ${folder}`);
   }
 
   async #perform(stage: Stage): Promise<boolean> {
@@ -112,13 +108,12 @@ class Demo {
     ]);
     await this.#faults(show, over);
     await aborted(over);
-    show.status = "the applications have stopped; waiting until all has arrived";
+    show.status = "waiting until all has arrived";
     const reports = await Promise.all(stage.nodes.map((node) => node.stopWriting()));
     const transactions = reports.reduce((sum, report) => sum + report.transactions, 0);
-    show.remark(
-      `The applications have stopped after ${grouped(transactions)} transactions, none of which failed.`,
-    );
-    await this.#quiet(stage, show);
+    show.remark(`${grouped(transactions)} transactions written, none failed`);
+    await this.#quiet(show);
+    show.status = "done";
     show.show();
   }
 
@@ -134,18 +129,14 @@ class Demo {
     }
   }
 
-  /** Until nothing is pending, and a last beat of every node is seen on all others. */
-  async #quiet(stage: Stage, show: Show): Promise<void> {
+  async #quiet(show: Show): Promise<void> {
     const start = performance.now();
-    const isQuiet = (): boolean =>
-      stage.nodes.every(({ id }) => show.pendingOf(id) === 0) && show.haveArrived(show.lastBeats());
-    try {
-      await eventually("nothing moves any more", isQuiet, { timeoutMs: QUIET_TIMEOUT_MS, intervalMs: 5 });
-      show.remark(`All of it is everywhere ${duration(performance.now() - start)} later.`);
-    } catch {
-      // The comparison says what is missing.
-      show.remark(`Not all of it has arrived within ${duration(QUIET_TIMEOUT_MS)}.`);
-    }
+    const isQuiet = await show.finish();
+    const took = duration(performance.now() - start);
+    // The comparison says what is missing.
+    show.remark(
+      isQuiet ? `all of it is everywhere ${took} later` : `not all of it has arrived within ${took}`,
+    );
   }
 
   #compare({ nodes }: Stage): boolean {
@@ -197,17 +188,18 @@ async function main(args: string[]): Promise<number> {
   }
   using screen = openScreen();
   await using stack = new AsyncDisposableStack();
-  const signal = stopSignal(() => {
-    screen[Symbol.dispose]();
-    void stack.disposeAsync().finally(() => Deno.exit(INTERRUPTED));
-  });
+  let hurry: Promise<void> | undefined;
+  const signal = stopSignal(() => hurry ??= stack.disposeAsync());
+  let code: number;
   try {
-    return await new Demo(options, screen, signal, stack).run() ? 0 : 1;
+    code = await new Demo(options, screen, signal, stack).run() ? 0 : 1;
   } catch (error) {
-    // Whoever stops it while it is being set up has not seen it fail.
-    if (signal.aborted && error === signal.reason) return INTERRUPTED;
-    throw error;
+    // Whoever stops it while it is being set up has not seen it fail, and whoever hurries it breaks it.
+    if (hurry === undefined && !(signal.aborted && error === signal.reason)) throw error;
+    code = INTERRUPTED;
   }
+  await hurry;
+  return code;
 }
 
 if (import.meta.main) {

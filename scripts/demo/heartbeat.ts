@@ -8,9 +8,12 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 export const HEARTBEAT_TABLE_SQL = `CREATE TABLE IF NOT EXISTS heartbeat (
   node INTEGER PRIMARY KEY, beat INTEGER NOT NULL, changes INTEGER NOT NULL);`;
 
-export interface Beat {
+export interface BeatId {
   readonly node: number;
   readonly beat: number;
+}
+
+export interface Beat extends BeatId {
   readonly changes: number;
 }
 

@@ -1,6 +1,6 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { GLOBAL_LOG } from "../../src/schema/names.ts";
-import { type Beat, BeatLag, HeartbeatTable } from "./heartbeat.ts";
+import { type Beat, type BeatId, BeatLag, HeartbeatTable } from "./heartbeat.ts";
 import type { StageNode } from "./stage.ts";
 
 /** What one node shows at one moment. */
@@ -54,8 +54,11 @@ export class Meter implements Disposable {
     this.#heartbeat = new HeartbeatTable(this.#db);
     this.#counts = this.#db.prepare(`SELECT (SELECT count(*) FROM customers) + (SELECT count(*) FROM orders)
       + (SELECT count(*) FROM "audit trail") AS rows, (SELECT count(*) FROM "${GLOBAL_LOG}") AS pending`);
-    // Never counts down: entries go when they are published, their numbers are not given again.
-    this.#logged = this.#db.prepare(`SELECT seq FROM sqlite_sequence WHERE name = '${GLOBAL_LOG}'`);
+    // Never counts down: the newest row of a change log is left where it is.
+    const newest = ["customers", "orders", "audit trail"].map((table) =>
+      `coalesce((SELECT max(id) FROM "__harmonylite__${table}_change_log"), 0)`
+    );
+    this.#logged = this.#db.prepare(`SELECT ${newest.join(" + ")} AS changes`);
     this.#dataVersion = this.#db.prepare("PRAGMA data_version");
     for (const other of others) this.#lags.set(other, new BeatLag());
   }
@@ -67,7 +70,7 @@ export class Meter implements Disposable {
 
   /** Changes that the application has made: all that were captured but the beats. */
   written(): number {
-    return Math.max(0, Number(this.#logged.get()?.["seq"] ?? 0) - this.#beat);
+    return Number(this.#logged.get()?.["changes"]);
   }
 
   pending(): number {
@@ -92,7 +95,7 @@ export class Meter implements Disposable {
     this.#lags.get(node)?.written(beat, at);
   }
 
-  hasSeen({ node, beat }: Pick<Beat, "node" | "beat">): boolean {
+  hasSeen({ node, beat }: BeatId): boolean {
     return this.#lags.get(node)?.hasSeen(beat) ?? true;
   }
 

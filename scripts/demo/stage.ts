@@ -48,6 +48,7 @@ export class StageNode implements AsyncDisposable {
       nodeId: this.id,
       dbPath: this.db,
       natsUrl: this.#natsUrl,
+      env: { TMPDIR: this.#folder }, // What a killed node leaves there goes with the folder.
     });
     this.#killed = false;
     await this.#process.waitForLog("Caught up with the streams, publishing");

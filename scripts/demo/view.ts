@@ -60,7 +60,7 @@ function tableLines(readings: readonly Reading[], columns: number, styles: Style
   const hasSparkline = length >= MIN_SPARKLINE;
   const most = Math.max(1, ...readings.flatMap(({ history }) => history.slice(-length)));
   const titles = COLUMNS.map(({ title, width }) => title.padStart(width)).join("");
-  const head = `${" ".repeat(NAME_WIDTH)}${titles}${hasSparkline ? "   applied, last moments" : ""}`;
+  const head = `${" ".repeat(NAME_WIDTH)}${titles}${hasSparkline ? "   applied" : ""}`;
   const lines = readings.map((reading) => {
     const cells = COLUMNS.map(({ width, show }) => padStart(show(reading, styles), width)).join("");
     const line = hasSparkline ? `   ${styles.cyan(sparkline(reading.history.slice(-length), most))}` : "";
@@ -71,7 +71,7 @@ function tableLines(readings: readonly Reading[], columns: number, styles: Style
 
 function nodeName({ id, running }: Reading, styles: Styles): string {
   const state = running ? styles.green("running") : styles.red("killed ");
-  return `  ${styles.bold(`node ${id}`)} ${state}${" ".repeat(NAME_WIDTH - 16)}`;
+  return `  ${styles.bold(`node ${id}`)} ${state}`;
 }
 
 function showPending({ pending }: Reading, styles: Styles): string {

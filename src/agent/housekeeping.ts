@@ -5,7 +5,7 @@ import { dropCoveredBatches } from "../apply/waiting_batches.ts";
 import type { SchemaTracker } from "../capture/schema_tracker.ts";
 import { sleep } from "../lib/sleep.ts";
 import type { Logger } from "../observe/logger.ts";
-import { changeLog, rowVersion } from "../schema/names.ts";
+import { changeLog, GLOBAL_LOG, rowVersion } from "../schema/names.ts";
 import type { Database } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
 import { hasSequenceMap, type SequenceMap, writeSequenceMap } from "./sequence_map.ts";
@@ -58,32 +58,44 @@ export class Housekeeping {
     await database.write(() => {
       trimConflictLog(database);
       for (const { stream, time } of readPositions(database)) dropCoveredBatches(database, stream, time);
+      for (const table of schema.current.tables.keys()) this.#removeOrphans(table);
       this.#pruneTombstones();
     }, signal);
   }
 
   /**
-   * Removes changes that came back, from the oldest up to the first that did not: a scan that starts at the front and
-   * stops early, so the change log needs no index that the application would pay for.
+   * Removes changes that came back, from the oldest up to the first that did not, but never the newest one, from which the
+   * next gets its id. The scan starts at the front and stops early: so the change log needs no index for the application to
+   * pay for.
    */
   async #removeSettled(table: string, signal: AbortSignal): Promise<number> {
     const { database, replicate } = this.#options;
     const log = quote(changeLog(table));
     const waits = replicate ? ON_ITS_WAY : "log.sequence IS NULL";
-    const settled = `SELECT coalesce((SELECT id FROM ${log} AS log WHERE ${waits} ORDER BY id LIMIT 1),
-                                     (SELECT max(id) + 1 FROM ${log}))`;
-    const end = await database.look(() => database.value(settled), signal);
-    if (typeof end !== "bigint") return 0;
-    const sql = `DELETE FROM ${log} WHERE id IN (SELECT id FROM ${log} WHERE id < ? ORDER BY id LIMIT ?)`;
+    const range =
+      `SELECT min(id), coalesce((SELECT id FROM ${log} AS log WHERE ${waits} ORDER BY id LIMIT 1), max(id))
+      FROM ${log}`;
+    const [first, end] = await database.look(() => database.get(range), signal) as [bigint | null, bigint];
+    const remove = `DELETE FROM ${log} WHERE id IN (SELECT id FROM ${log} WHERE id < ? ORDER BY id LIMIT ?)`;
     let removed = 0;
-    for (;;) {
+    for (let more = first !== null && first < end; more;) {
       const count = await database.write(
-        () => database.run(sql, end, BigInt(MAX_REMOVED_PER_TRANSACTION)),
+        () => database.run(remove, end, BigInt(MAX_REMOVED_PER_TRANSACTION)),
         signal,
       );
       removed += count;
-      if (count < MAX_REMOVED_PER_TRANSACTION) return removed;
+      more = count === MAX_REMOVED_PER_TRANSACTION;
     }
+    return removed;
+  }
+
+  /** A crash while a large batch is being marked leaves entries of the global log whose changes have been removed since. */
+  #removeOrphans(table: string): void {
+    this.#options.database.run(
+      `DELETE FROM ${quote(GLOBAL_LOG)} WHERE table_name = ?
+       AND change_table_id < (SELECT min(id) FROM ${quote(changeLog(table))})`,
+      table,
+    );
   }
 
   /** A tombstone counts as absent by stream time; what is removed here does so in every stream. */

@@ -1,6 +1,7 @@
 import type { Database, Parameter, Statement } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
 import type { CapturedChange, ChangeReader } from "../capture/change_reader.ts";
+import { replacedKeys } from "../schema/names.ts";
 import { logRow, raiseClock, TICK } from "../capture/trigger_sql.ts";
 import type { FollowedTable, Schema } from "../schema/followed_tables.ts";
 import { sameKey } from "../schema/row_conditions.ts";
@@ -57,6 +58,8 @@ export class Fold {
   readonly #triggers: TriggerGuard;
   readonly #statements = new Map<string, KeyStatements>();
   readonly #oneShape = new Map<string, boolean>();
+  /** Tables whose notes were removed in the transaction at hand. */
+  readonly #forgotten = new Set<string>();
   #schema: Schema;
 
   constructor(
@@ -85,6 +88,7 @@ export class Fold {
   begin(): void {
     this.#overlay.begin();
     this.#changes.forget();
+    this.#forgotten.clear();
   }
 
   /** Judges an event and finds what applying it takes, without touching the database; see {@link Planner.find}. */
@@ -96,14 +100,16 @@ export class Fold {
   apply({ event, plan }: PlannedEvent, time: StreamTime): Outcome {
     const { table } = plan;
     const key = plan.keyValues(event);
+    if (table.uniques.length > 0) this.#forgetNotes(table);
     const isOwn = this.#isOwn(table, event);
     if (isOwn) this.#overlay.settle(table, () => keyText(table.key, key), event.id);
     if (!this.#accept(table, key, event, time)) return this.#decline(table, key, event);
-    // Nothing but a row that takes its UNIQUE value can have touched an own row since it was captured.
-    if (isOwn && table.uniques.length === 0 && this.#hadOneShape(table)) return "kept";
-    const own = this.#overlay.isEmpty(table)
+    if (isOwn && this.#stands(table, event, time)) return "kept";
+    const newest = this.#overlay.isEmpty(table)
       ? undefined
       : this.#overlay.newest(table, keyText(table.key, key));
+    // What has just come back may still be listed.
+    const own = isOwn && newest?.id === event.id ? undefined : newest;
     if (own && this.#isNewer(table, own, event)) {
       this.#keep(plan, key, own, event);
       return "kept";
@@ -111,6 +117,13 @@ export class Fold {
     if (event.type === "delete") this.#remove(plan, event);
     else this.#write(plan, key, event, own);
     return "written";
+  }
+
+  /** What OR IGNORE left behind: no row that goes here may be taken for one that a REPLACE of the application removed. */
+  #forgetNotes({ name }: FollowedTable): void {
+    if (this.#forgotten.has(name)) return;
+    this.#forgotten.add(name);
+    this.#database.run(`DELETE FROM ${quote(replacedKeys(name))}`);
   }
 
   /**
@@ -121,6 +134,15 @@ export class Fold {
     if (event.node !== this.#node) return false;
     const change = this.#changes.one(table.name, event.id);
     return change !== undefined && change.ts === event.ts && sameContent(change, table, event);
+  }
+
+  /**
+   * Whether the row of an own change that was accepted is as it was captured, or newer. Only a row that takes its UNIQUE
+   * value can have touched it, an event that was completed from it, or a newer delete whose tombstone has expired since.
+   */
+  #stands(table: FollowedTable, event: ChangeEvent, { highest, expired }: StreamTime): boolean {
+    const age = highest > event.ts! ? highest - event.ts! : event.ts! - highest;
+    return age < (highest - expired) / 2n && table.uniques.length === 0 && this.#hadOneShape(table);
   }
 
   #accept(table: FollowedTable, key: SqlValue[], event: ChangeEvent, time: StreamTime): boolean {

@@ -17,6 +17,8 @@ interface TableOverlay {
   /** The newest own change of each row that is on its way; of those in `SPILL` only what is newer. */
   readonly keys: Map<string, OwnChange>;
   readonly select: Statement;
+  /** SQL for the last row of the change log. */
+  readonly newestId: string;
   /** Last row of the change log that was taken in. */
   takenTo: bigint;
   /** The transaction in which it was brought up to date last. */
@@ -103,7 +105,8 @@ export class Overlay {
     let overlay = this.#tables.get(table.name);
     if (!overlay) {
       const select = this.#database.prepare(selectKeys(table));
-      overlay = { keys: new Map(), select, takenTo: 0n, upToDateIn: 0, spilled: false };
+      const newestId = `SELECT max(id) FROM ${quote(changeLog(table.name))}`;
+      overlay = { keys: new Map(), select, newestId, takenTo: 0n, upToDateIn: 0, spilled: false };
       this.#tables.set(table.name, overlay);
     }
     if (overlay.upToDateIn !== this.#transaction) this.#takeIn(table, overlay);
@@ -113,6 +116,10 @@ export class Overlay {
   /** Adds what was captured since the last time. */
   #takeIn(table: FollowedTable, overlay: TableOverlay): void {
     overlay.upToDateIn = this.#transaction;
+    const newest = this.#database.value(overlay.newestId);
+    // Someone has emptied the change log by hand, and ids begin anew.
+    if (typeof newest !== "bigint" || newest < overlay.takenTo) overlay.takenTo = 0n;
+    if (newest === overlay.takenTo) return;
     for (;;) {
       const rows = overlay.select.all(overlay.takenTo, BigInt(ROWS_AT_A_TIME)) as unknown as Row[];
       for (const [id, ts, ...key] of rows) {

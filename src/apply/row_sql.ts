@@ -1,7 +1,7 @@
 import { quote } from "../sqlite/identifier.ts";
 import { rowVersion, valueColumn } from "../schema/names.ts";
 import { holdsUnique, sameKey } from "../schema/row_conditions.ts";
-import type { FollowedTable } from "../schema/followed_tables.ts";
+import { type FollowedTable, hasOneForm } from "../schema/followed_tables.ts";
 
 /**
  * The SQL that applies changes of one table; pure text.
@@ -32,8 +32,8 @@ function atKey(options: RowSqlOptions): string {
 /** Changes the row with the event's key; undefined when it has nothing but its key. */
 export function updateRow(options: RowSqlOptions): string | undefined {
   const { table } = options;
-  // A key under a collation is written too: 'A' and 'a' may be one key. Elsewhere it would only cost time.
-  const same = new Set(table.key.filter(({ collation }) => collation === "BINARY").map(({ name }) => name));
+  // A key is written too where equal ones may differ. Elsewhere it would only cost time.
+  const same = new Set(table.key.filter((column) => hasOneForm(table, column)).map(({ name }) => name));
   const set = written(options)
     .filter((column) => !same.has(column))
     .map((column) => `${quote(column)} = ${parameter(options, column)}`);

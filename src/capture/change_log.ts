@@ -51,14 +51,15 @@ function createTablesOf(database: Database, table: FollowedTable): void {
 
 /**
  * `val_` columns have no type, so that no affinity rewrites a value. `shape` is the row of the schema history that says
- * which of them hold the change; `shard` and `sequence` say where the change lies in the streams once it is acknowledged.
+ * which of them hold the change. No AUTOINCREMENT, which would write one page more for each transaction: housekeeping
+ * leaves the newest row, so ids rise all the same. `shard` and `sequence` say where the change lies in the streams once it is acknowledged.
  */
 function createChangeLog(database: Database, table: FollowedTable): void {
   const name = changeLog(table.name);
   const columns = table.columns.map((column) => valueColumn(column.name));
   if (!hasTable(database, name)) {
     database.exec(
-      `CREATE TABLE ${quote(name)} (id INTEGER PRIMARY KEY AUTOINCREMENT, ${columns.map(quote).join(", ")},
+      `CREATE TABLE ${quote(name)} (id INTEGER PRIMARY KEY, ${columns.map(quote).join(", ")},
        type TEXT, created_at INTEGER, state INTEGER, ts INTEGER, shape INTEGER, shard INTEGER, sequence INTEGER)`,
     );
     return;
@@ -79,7 +80,11 @@ function createRowVersions(database: Database, table: FollowedTable): void {
   const name = rowVersion(table.name);
   const wanted = table.key.map((column) => valueColumn(column.name));
   const there = keyColumns(database, name);
-  if (there.length === wanted.length) {
+  // Names that only changed places are another key.
+  if (
+    there.length === wanted.length &&
+    there.every((column, at) => column === wanted[at] || !wanted.includes(column))
+  ) {
     return wanted.forEach((column, at) => renameColumn(database, name, there[at]!, column));
   }
   if (there.length > 0) database.exec(`DROP TABLE ${quote(name)}`);

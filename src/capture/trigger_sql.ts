@@ -86,6 +86,13 @@ function settleReplaced(table: FollowedTable): string[] {
   return table.uniques.length > 0 ? [`DELETE FROM ${quote(replacedKeys(table.name))}`] : [];
 }
 
+/** Removes the note of a row that goes in the ordinary way: settled later, it would delete what comes back under its key. */
+function forgetNote(table: FollowedTable): string[] {
+  if (table.uniques.length === 0) return [];
+  const noted = table.key.map(({ name }) => `${quote(valueColumn(name))} IS ${ofOld(name)}`).join(" AND ");
+  return [`DELETE FROM ${quote(replacedKeys(table.name))} WHERE ${noted}`];
+}
+
 /** Trigger name to the text of the whole statement, as `sqlite_schema` keeps it. */
 export function captureTriggers(table: FollowedTable): Map<string, string> {
   const base = changeLog(table.name);
@@ -106,7 +113,11 @@ export function captureTriggers(table: FollowedTable): Map<string, string> {
     TICK,
     ...logRow(table, "update", isNew(table)),
   ]);
-  add(`${base}_on_delete`, `AFTER DELETE ON ${on}`, [TICK, ...logDelete(table, columnNames(table), ofOld)]);
+  add(`${base}_on_delete`, `AFTER DELETE ON ${on}`, [
+    TICK,
+    ...logDelete(table, columnNames(table), ofOld),
+    ...forgetNote(table),
+  ]);
   add(
     `${base}_on_update_key`,
     `AFTER UPDATE ON ${on} WHEN NOT (${

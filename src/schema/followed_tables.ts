@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readTables, type Table } from "../sqlite/catalog.ts";
+import { type KeyColumn, readTables, type Table } from "../sqlite/catalog.ts";
 import type { Database } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
 import { changeLog, GLOBAL_LOG, isOurs, SCHEMA_HISTORY } from "./names.ts";
@@ -25,7 +25,7 @@ export interface FollowedTable extends Table {
   readonly shapeId: number;
   /**
    * Whether all its rows share one shard. So it must be where the order of two rows counts (a UNIQUE index besides the key)
-   * or where equal keys may differ in their bytes (a collation), as bytes choose the shard.
+   * or where equal keys may differ in their bytes (a collation, no type), as bytes choose the shard.
    */
   readonly oneShard: boolean;
 }
@@ -75,7 +75,16 @@ function globPattern(glob: string): RegExp {
 }
 
 function needsOneShard(table: Table): boolean {
-  return table.uniques.length > 0 || table.key.some((column) => column.collation.toUpperCase() !== "BINARY");
+  return table.uniques.length > 0 || table.key.some((column) => !hasOneForm(table, column));
+}
+
+/**
+ * Whether values of a key column that SQLite takes for equal are the same in type and bytes: under a collation 'A' and 'a'
+ * are not, and without a type that makes them one 1 and 1.0 are not.
+ */
+export function hasOneForm(table: Table, { name, collation }: KeyColumn): boolean {
+  const type = table.columns.find((column) => column.name === name)?.type ?? "";
+  return collation.toUpperCase() === "BINARY" && /int|char|clob|text|real|floa|doub/i.test(type);
 }
 
 function readShapes(database: Database): Map<number, TableShape> {

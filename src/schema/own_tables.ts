@@ -18,14 +18,15 @@ import {
  */
 const DEFINITIONS: Readonly<Record<string, string>> = {
   // Order of all changes, and the documented count of what is pending: a row leaves when its change is acknowledged.
-  [GLOBAL_LOG]: "id INTEGER PRIMARY KEY AUTOINCREMENT, change_table_id INTEGER, table_name TEXT",
+  [GLOBAL_LOG]: "id INTEGER PRIMARY KEY, change_table_id INTEGER, table_name TEXT",
   // One row: the hybrid logical clock, Unix nanoseconds.
   [CLOCK]: "id INTEGER PRIMARY KEY, ts INTEGER",
   // How far each stream is applied. `created` tells a recreated stream, `time` is the highest stream time seen (ns).
   [POSITION]: "stream TEXT PRIMARY KEY, shard INTEGER, created TEXT, sequence INTEGER, time INTEGER",
   // Batches of which parts are still missing. `covered_to`: finished batches of that node hold its changes from first_ts
   // up to here; `time`: stream time of the first part that came (ns).
-  [BATCH]: `stream TEXT, batch TEXT, node INTEGER, first_ts INTEGER, last_ts INTEGER, covered_to INTEGER, time INTEGER,
+  [BATCH]:
+    `stream TEXT, batch TEXT, node INTEGER, first_ts INTEGER, last_ts INTEGER, covered_to INTEGER, time INTEGER,
     PRIMARY KEY (stream, batch)`,
   [PART]:
     "stream TEXT, batch TEXT, part INTEGER, sequence INTEGER, data BLOB, PRIMARY KEY (stream, batch, part)",

@@ -1,0 +1,140 @@
+import { literal } from "../../src/sqlite/identifier.ts";
+import type { Random } from "./random.ts";
+import { LEDGER, SIM_TABLES, type SimTable } from "./tables.ts";
+
+/** One statement of the application, and the ledger row that it adds, if any. */
+export interface Statement {
+  readonly sql: string;
+  readonly ledger?: { readonly table: string; readonly key: string; readonly x: string };
+}
+
+/** Makes the statements of random transactions. Every written row gets a value of `x` that was never used before. */
+export class ApplicationWrites {
+  readonly #tables: readonly SimTable[];
+  #written = 0;
+  #ledgerRows = 0;
+
+  constructor(tables: readonly string[]) {
+    this.#tables = SIM_TABLES.filter(({ name }) => tables.includes(name));
+  }
+
+  /** One transaction of a node's application. */
+  transaction(random: Random, node: number, hasColumnC: boolean): Statement[] {
+    const count = random.pick([1, 1, 2, 3]);
+    const statements: Statement[] = [];
+    for (let at = 0; at < count; at++) {
+      const table = random.pick(this.#tables);
+      statements.push(...this.#statements(random, table, hasColumnC && table.name === "plain"));
+    }
+    if (random.chance(0.3)) statements.push(...this.#ledger(random, node));
+    return statements;
+  }
+
+  #x(): string {
+    return literal(`x${++this.#written}`);
+  }
+
+  #row(random: Random, table: SimTable, withC: boolean, key = random.pick(table.keys)): string {
+    const values = [...key, ...table.values.map((literals) => random.pick(literals)), this.#x()];
+    const c = withC ? [", c", `, ${random.below(3)}`] : ["", ""];
+    return `${table.name} (${table.columns.join(", ")}${c[0]}) VALUES (${values.join(", ")}${c[1]})`;
+  }
+
+  #at(random: Random, table: SimTable): string {
+    const key = random.pick(table.keys);
+    return table.key.map((column, at) => `${column} = ${key[at]}`).join(" AND ");
+  }
+
+  #set(random: Random, table: SimTable): string {
+    const middle = table.columns.slice(table.key.length, -1);
+    const column = random.below(middle.length);
+    return `${middle[column]} = ${random.pick(table.values[column]!)}, x = ${this.#x()}`;
+  }
+
+  #statements(random: Random, table: SimTable, withC: boolean): Statement[] {
+    const { name } = table;
+    const or = random.pick(["", "OR REPLACE ", "OR IGNORE "]);
+    switch (
+      random.pick([
+        "insert",
+        "insert",
+        "insert",
+        "update",
+        "update",
+        "delete",
+        "key",
+        "swap",
+        "upsert",
+        "all",
+      ])
+    ) {
+      case "insert":
+        return [{ sql: `INSERT ${or}INTO ${this.#row(random, table, withC)}` }];
+      case "update":
+        return [{
+          sql: `UPDATE ${or}${name} SET ${this.#set(random, table)} WHERE ${this.#at(random, table)}`,
+        }];
+      case "delete":
+        return [{ sql: `DELETE FROM ${name} WHERE ${this.#at(random, table)}` }];
+      case "key":
+        return [this.#rekey(table, random.pick(table.keys), random.pick(table.keys), or)];
+      case "swap":
+        return this.#swap(random, table);
+      case "upsert": {
+        const target = name === "bare" ? "rowid" : table.key.join(", ");
+        if (name === "bare") return [{ sql: `INSERT OR REPLACE INTO ${this.#row(random, table, withC)}` }];
+        const row = this.#row(random, table, withC);
+        return [{ sql: `INSERT INTO ${row} ON CONFLICT (${target}) DO UPDATE SET x = excluded.x` }];
+      }
+      default:
+        return [{ sql: this.#everyRow(random, table) }];
+    }
+  }
+
+  /** A statement that changes many rows. */
+  #everyRow(random: Random, table: SimTable): string {
+    const own = table.name === "uniq" ? " WHERE id < 100" : "";
+    if (random.chance(0.5)) return `DELETE FROM ${table.name}${own}`;
+    return `UPDATE ${table.name} SET x = ${this.#x()} || '.' || ${table.key.join(" || '.' || ")}${own}`;
+  }
+
+  #rekey(table: SimTable, from: readonly string[], to: readonly string[], or = ""): Statement {
+    const set = table.key.map((column, at) => `${column} = ${to[at]}`).join(", ");
+    const where = table.key.map((column, at) => `${column} = ${from[at]}`).join(" AND ");
+    return { sql: `UPDATE ${or}${table.name} SET ${set}, x = ${this.#x()} WHERE ${where}` };
+  }
+
+  #swap(random: Random, table: SimTable): Statement[] {
+    const [a, b] = [random.pick(table.keys), random.pick(table.keys)];
+    const away = table.key.map((column) => column === "k" || column === "p" ? "'away'" : "99");
+    return [
+      this.#rekey(table, a, away),
+      this.#rekey(table, b, a),
+      this.#rekey(table, away, b),
+    ];
+  }
+
+  /** Rows that nobody else ever touches. */
+  #ledger(random: Random, node: number): Statement[] {
+    const statements: Statement[] = [];
+    const count = random.pick([1, 2, 3, 4]);
+    for (let at = 0; at < count; at++) {
+      const number = ++this.#ledgerRows;
+      const x = this.#x();
+      if (this.#tables.some(({ name }) => name === "uniq") && random.chance(0.3)) {
+        const id = String(100 + number);
+        statements.push({
+          sql: `INSERT INTO uniq (id, u, x) VALUES (${id}, ${id}, ${x})`,
+          ledger: { table: "uniq", key: id, x },
+        });
+      } else {
+        const id = literal(`node ${node} row ${number}`);
+        statements.push({
+          sql: `INSERT INTO ${LEDGER.name} (id, x) VALUES (${id}, ${x})`,
+          ledger: { table: LEDGER.name, key: id, x },
+        });
+      }
+    }
+    return statements;
+  }
+}

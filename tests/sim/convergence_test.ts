@@ -1,0 +1,30 @@
+import assert from "node:assert/strict";
+import { simulate } from "./convergence.ts";
+
+const SEEDS = 150;
+const GROUPS = 5;
+const TRACE_LINES = 40;
+
+async function allConverge(first: number, count: number): Promise<void> {
+  for (let seed = first; seed < first + count; seed++) {
+    const { trace, violation } = await simulate(seed);
+    if (violation === undefined) continue;
+    assert.fail([
+      `seed ${seed}: ${violation}`,
+      `To see all of it: deno run -A tests/sim/convergence.ts ${seed}`,
+      ...trace.slice(-TRACE_LINES),
+    ].join("\n"));
+  }
+}
+
+const perGroup = SEEDS / GROUPS;
+for (let first = 1; first <= SEEDS; first += perGroup) {
+  Deno.test(`nodes converge and lose nothing, whatever fails: seeds ${first} to ${first + perGroup - 1}`, async () => {
+    await allConverge(first, perGroup);
+  });
+}
+
+Deno.test("a seed gives the same run each time", async () => {
+  const [once, again] = [await simulate(7), await simulate(7)];
+  assert.deepEqual(again.trace, once.trace);
+});

@@ -1,0 +1,120 @@
+import { quote } from "../../src/sqlite/identifier.ts";
+
+/** A table of the simulation: one of each kind that is replicated in its own way. */
+export interface SimTable {
+  readonly name: string;
+  /** All of them but a `c` that is added while it runs. The last is `x`: each write gives it a value never used before. */
+  readonly columns: readonly string[];
+  readonly key: readonly string[];
+  /** Keys that all nodes write, as SQL literals. */
+  readonly keys: readonly (readonly string[])[];
+  /** Literals for the columns between key and `x`. */
+  readonly values: readonly (readonly string[])[];
+}
+
+const ANYTHING = [
+  "NULL",
+  "1",
+  "1.0",
+  "''",
+  "'1'",
+  "x''",
+  "x'00ff'",
+  "9223372036854775807",
+  "-9223372036854775808",
+  "9e999",
+  "0.1",
+  "'é😀'",
+  "CAST(x'610062' AS TEXT)",
+  "CAST(x'ff61' AS TEXT)",
+];
+
+export const SIM_TABLES: readonly SimTable[] = [
+  {
+    name: "plain",
+    columns: ["id", "a", "x"],
+    key: ["id"],
+    keys: [["1"], ["2"], ["3"]],
+    values: [ANYTHING],
+  },
+  {
+    name: "uniq",
+    columns: ["id", "u", "w", "x"],
+    key: ["id"],
+    keys: [["1"], ["2"], ["3"], ["4"]],
+    values: [["NULL", "1", "2", "3"], ["NULL", "'a'", "'A'", "'b'"]],
+  },
+  {
+    name: "bare",
+    columns: ["rowid", "a", "x"],
+    key: ["rowid"],
+    keys: [["1"], ["2"], ["3"]],
+    values: [ANYTHING],
+  },
+  {
+    name: "pair",
+    columns: ["p", "q", "a", "x"],
+    key: ["p", "q"],
+    keys: [["'a'", "1"], ["'a'", "2"], ["'A'", "1"]],
+    values: [ANYTHING],
+  },
+  {
+    name: "folded",
+    columns: ["k", "a", "x"],
+    key: ["k"],
+    keys: [["'a'"], ["'A'"], ["'b'"]],
+    values: [ANYTHING],
+  },
+  {
+    name: "loose",
+    columns: ["k", "a", "x"],
+    key: ["k"],
+    keys: [["1"], ["1.0"], ["'1'"], ["x'31'"], ["2.5"]],
+    values: [ANYTHING],
+  },
+];
+
+/** Its rows have one writer each and are never deleted: none may be missing in the end. */
+export const LEDGER: SimTable = { name: "ledger", columns: ["id", "x"], key: ["id"], keys: [], values: [] };
+
+export const SCHEMA = `
+  CREATE TABLE plain (id INTEGER PRIMARY KEY, a, x TEXT);
+  CREATE TABLE uniq (id INTEGER PRIMARY KEY, u INTEGER UNIQUE, w TEXT, x TEXT);
+  CREATE UNIQUE INDEX uniq_w ON uniq (lower(w)) WHERE w IS NOT NULL;
+  CREATE TABLE bare (a, x TEXT);
+  CREATE TABLE pair (p TEXT, q INTEGER, a, x TEXT, PRIMARY KEY (q, p)) WITHOUT ROWID;
+  CREATE TABLE folded (k TEXT PRIMARY KEY COLLATE NOCASE, a, x TEXT);
+  CREATE TABLE loose (k PRIMARY KEY, a, x TEXT);
+  CREATE TABLE ledger (id TEXT PRIMARY KEY, x TEXT);`;
+
+/** Rows that were there before replication: the same on every node. */
+export const FIRST_ROWS = `
+  INSERT INTO plain (id, a, x) VALUES (1, 'seed', 'seed 1');
+  INSERT INTO uniq (id, u, w, x) VALUES (1, 1, 'a', 'seed 2'), (2, 2, NULL, 'seed 3');
+  INSERT INTO bare (a, x) VALUES (0, 'seed 4');`;
+
+/** An older version of the schema may lack this column. */
+export const ADD_COLUMN = "ALTER TABLE plain ADD COLUMN c DEFAULT 0";
+
+/** The exact value of an expression as text, with its type. */
+export function exactly(expression: string): string {
+  return `typeof(${expression}) || ' ' || hex(CAST(${expression} AS BLOB))`;
+}
+
+/** Text that is equal for two keys exactly when SQLite takes them for the same. */
+export function sameKeyText(table: SimTable, column: (name: string) => string): string {
+  const same = (name: string): string => {
+    const value = column(name);
+    if (table.name === "folded") return `lower(${value})`;
+    return `CASE WHEN typeof(${value}) = 'real' AND ${value} = CAST(${value} AS INTEGER)
+      THEN ${exactly(`CAST(${value} AS INTEGER)`)} ELSE ${exactly(value)} END`;
+  };
+  return table.key.map(same).join(" || ',' || ");
+}
+
+export function columnsText(table: SimTable, column: (name: string) => string): string {
+  return table.columns.map((name) => exactly(column(name))).join(" || ', ' || ");
+}
+
+export const ofTable = (column: string): string => quote(column);
+export const ofLog = (column: string): string => quote(`val_${column}`);
