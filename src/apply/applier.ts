@@ -211,7 +211,8 @@ export class Applier {
       {
         stream: state.name,
         reason: messageOf(error),
-        hint: "Stop this node, replace its database by a copy of another node's, and raise max_entries.",
+        hint: "Stop this node and replace its database by a copy of another node's (sqlite3 other.db '.backup this.db'). " +
+        "A larger max_entries keeps changes for longer; on existing streams it counts with update_existing = true.",
       },
     );
     await pause(GAP_REMINDER_MS, signal);

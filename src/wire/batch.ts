@@ -225,9 +225,9 @@ export function parsePart(text: string): PartNumber {
 }
 
 /**
- * Decodes the parts of one batch in order of their number, and yields the events that each part completes, so that
- * only one part and an event that was cut have to be in memory. Throws a WireError for anything malformed,
- * which may be after the first events were yielded: apply them in a transaction.
+ * Decodes the parts of one batch in order of their number, and yields some events at a time, so that only one part and an
+ * event that was cut have to be in memory. Throws a WireError for anything malformed, which may be after the first events
+ * were yielded: apply them in a transaction.
  *
  * @param parts contents of the messages, compressed or not
  */
@@ -247,8 +247,7 @@ export function* decodeParts(
     }
     if (size < due) continue;
     const bytes = joined(pending, size);
-    const { events, consumed, needed } = decoder.decodePrefix(bytes);
-    if (events.length > 0) yield events;
+    const { consumed, needed } = yield* decoder.decodePrefix(bytes);
     size -= consumed;
     pending = size === 0 ? [] : [bytes.subarray(consumed)];
     // A cut event is tried again when it may be whole and has doubled: else its time would grow with its parts' square.

@@ -82,14 +82,16 @@ export function encodeEvent(event: Omit<ChangeEvent, "hash">): Uint8Array {
   return writer.copy();
 }
 
-/** What some bytes hold: whole events, and perhaps the beginning of one more. */
+/** What remains after the whole events that some bytes hold. */
 export interface DecodedPrefix {
-  readonly events: ChangeEvent[];
   /** How many bytes the whole events take. */
   readonly consumed: number;
   /** 0 when nothing is left; else at least so many bytes, counted from the first, it takes to read one event more. */
   readonly needed: number;
 }
+
+/** Events that are handed on together: few enough to be garbage again soon, or a large batch fills V8's young generation. */
+const EVENTS_AT_A_TIME = 256;
 
 /**
  * Bytes to events. A decoder remembers the tables and columns it has met (up to a limit), so that it need not decode
@@ -114,21 +116,26 @@ export class EventDecoder {
     return events;
   }
 
-  /** Decodes as many events as are whole: the last one may go on in the next part of a batch. */
-  decodePrefix(bytes: Uint8Array): DecodedPrefix {
+  /** Decodes as many events as are whole, some at a time: the last one may go on in the next part of a batch. */
+  *decodePrefix(bytes: Uint8Array): Generator<ChangeEvent[], DecodedPrefix> {
     const reader = new CborReader(bytes);
-    const events: ChangeEvent[] = [];
+    let events: ChangeEvent[] = [];
     let consumed = 0;
+    let needed = 0;
     try {
       while (!reader.atEnd) {
         events.push(this.#readEvent(reader));
         consumed = reader.position;
+        if (events.length < EVENTS_AT_A_TIME) continue;
+        yield events;
+        events = [];
       }
     } catch (error) {
-      if (error instanceof TruncatedError) return { events, consumed, needed: error.needed };
-      throw error;
+      if (!(error instanceof TruncatedError)) throw error;
+      needed = error.needed;
     }
-    return { events, consumed, needed: 0 };
+    if (events.length > 0) yield events;
+    return { consumed, needed };
   }
 
   #readEvent(reader: CborReader): ChangeEvent {

@@ -15,6 +15,8 @@ export interface NodeOptions {
   readonly natsUrl?: string | readonly string[];
   /** Text to add to the configuration: tables other than `[logging]`, `[nats]`, `[snapshot]` and those in `settings`. */
   readonly extraToml?: string;
+  /** Settings that stand in no table, such as `{ publish: false }`. */
+  readonly top?: Settings;
   /** Settings by table, `{ replication_log: { shards: 4 } }`; they go over the defaults that are written here. */
   readonly settings?: Readonly<Record<string, Settings>>;
   readonly args?: readonly string[];
@@ -54,12 +56,13 @@ export function writeNodeConfig(options: NodeOptions): string {
     `node_id = ${options.nodeId}`,
     `db_path = ${JSON.stringify(options.dbPath)}`,
     `seq_map_path = ${JSON.stringify(`${options.dir}/node-${options.nodeId}-seq-map.cbor`)}`,
+    ...lines(options.top ?? {}),
   ];
-  const body = Object.entries(tables).flatMap(([name, settings]) => [
-    "",
-    `[${name}]`,
-    ...Object.entries(settings).map(([key, value]) => `${key} = ${JSON.stringify(value)}`),
-  ]);
+  const body = Object.entries(tables).flatMap(([name, settings]) => ["", `[${name}]`, ...lines(settings)]);
   Deno.writeTextFileSync(path, [...head, ...body, "", options.extraToml ?? "", ""].join("\n"));
   return path;
+}
+
+function lines(settings: Settings): string[] {
+  return Object.entries(settings).map(([key, value]) => `${key} = ${JSON.stringify(value)}`);
 }

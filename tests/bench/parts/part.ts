@@ -1,0 +1,15 @@
+import type { Figure } from "../figures.ts";
+
+export interface PartOptions {
+  /** How long rows are written at each rate. */
+  readonly seconds: number;
+  /** Single-row transactions a second. */
+  readonly rates: readonly number[];
+}
+
+/** One question of the benchmark. It fails only when something does not work or a row is missing. */
+export interface Part {
+  readonly name: string;
+  readonly help: string;
+  readonly measure: (options: PartOptions) => Promise<Figure[]>;
+}

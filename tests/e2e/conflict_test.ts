@@ -1,0 +1,84 @@
+import assert from "node:assert/strict";
+import { DatabaseSync } from "node:sqlite";
+import { startCluster } from "../support/cluster.ts";
+
+const SCHEMA = `CREATE TABLE settings (name TEXT PRIMARY KEY, value INTEGER, author TEXT);
+  CREATE TABLE counter (id INTEGER PRIMARY KEY, value INTEGER);`;
+
+Deno.test("a row changed on two nodes while NATS is away ends everywhere with the later write", async () => {
+  await using cluster = await startCluster(3, { schema: SCHEMA });
+  const [first, second, third] = [cluster.node(1), cluster.node(2), cluster.node(3)];
+  await third.sql("INSERT INTO settings VALUES ('a', 0, 'c'), ('b', 0, 'c'), ('d', 0, 'c'), ('e', 0, 'c');");
+  await cluster.converge();
+  await cluster.nats.kill();
+  await first.sql(
+    "UPDATE settings SET value = 1, author = 'first' WHERE name = 'a'; DELETE FROM settings WHERE name = 'd';",
+  );
+  await second.sql(
+    "UPDATE settings SET value = 2, author = 'second'; INSERT INTO settings VALUES ('f', 2, 'second');",
+  );
+  await first.sql(
+    `UPDATE settings SET value = 1, author = 'first' WHERE name = 'b'; DELETE FROM settings WHERE name = 'e';
+    INSERT INTO settings VALUES ('f', 1, 'first');`,
+  );
+  await cluster.nats.start();
+  await cluster.converge();
+  for (const node of cluster.nodes) {
+    assert.deepEqual(node.read("SELECT name, author FROM settings ORDER BY name"), [
+      ["a", "second"],
+      ["b", "first"],
+      ["d", "second"], // An update after a delete of the row elsewhere brings it back, whole.
+      ["f", "first"],
+    ]);
+  }
+});
+
+/** Reads one value again and again without a pause, and returns all that it was, in order, repetitions left out. */
+async function watchValue(path: string, query: string, isDone: () => boolean): Promise<number[]> {
+  using db = new DatabaseSync(path, { readOnly: true, timeout: 10_000 });
+  const look = db.prepare(query);
+  const seen: number[] = [];
+  for (let last = false; !last;) {
+    last = isDone(); // One more look after that.
+    const value = Number(Object.values(look.get() ?? {})[0] ?? 0);
+    if (value !== seen.at(-1)) seen.push(value);
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+  return seen;
+}
+
+Deno.test("a reader never sees an older value over a newer one that was written on its node", async () => {
+  await using cluster = await startCluster(2, { schema: SCHEMA });
+  const [first, second] = [cluster.node(1), cluster.node(2)];
+  await first.sql("INSERT INTO counter VALUES (1, 0);");
+  await cluster.converge();
+  let done = false;
+  const query = "SELECT value FROM counter WHERE id = 1";
+  const watching = [first, second].map(({ dbPath }) => watchValue(dbPath, query, () => done));
+  const updates = Array.from({ length: 3000 }, (_, i) => `UPDATE counter SET value = ${i + 1} WHERE id = 1;`);
+  await first.sql(updates.join("\n"));
+  await cluster.converge();
+  done = true;
+  for (const seen of await Promise.all(watching)) {
+    assert.deepEqual(seen, seen.toSorted((a, b) => a - b), "an older value was seen after a newer one");
+    assert.equal(seen.at(-1), 3000);
+  }
+});
+
+Deno.test("an older write of another node does not show when it arrives over a newer one still on its way", async () => {
+  await using cluster = await startCluster(2, { schema: SCHEMA });
+  const [first, second] = [cluster.node(1), cluster.node(2)];
+  await first.sql("INSERT INTO counter VALUES (1, 0);");
+  await cluster.converge();
+  await cluster.nats.kill();
+  const many = Array.from({ length: 500 }, (_, i) => `UPDATE counter SET value = ${-1 - i} WHERE id = 1;`);
+  await second.sql(many.join("\n"));
+  await first.sql("UPDATE counter SET value = 7 WHERE id = 1;");
+  let done = false;
+  const watching = watchValue(first.dbPath, "SELECT value FROM counter WHERE id = 1", () => done);
+  await cluster.nats.start();
+  await cluster.converge();
+  done = true;
+  assert.deepEqual(await watching, [7]);
+  assert.equal(second.count("SELECT value FROM counter"), 7);
+});

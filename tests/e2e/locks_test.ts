@@ -1,0 +1,53 @@
+import assert from "node:assert/strict";
+import { startApplication } from "../support/application_process.ts";
+import { startCluster } from "../support/cluster.ts";
+import { eventually } from "../support/eventually.ts";
+import { JOURNAL_COUNTS, JOURNALED_SCHEMA, sumReports } from "../support/journal.ts";
+
+/** Times that a short-lived program opens the database, writes to it and closes it. */
+const VISITS = 40;
+
+/**
+ * Whoever closes a file gives up all locks of its process on it, SQLite's among them (https://sqlite.org/howtocorrupt.html,
+ * section 2.2). The last program to close a database then is not the last, and takes the WAL away from under the others.
+ */
+Deno.test("programs that open and close the database beside a node and an application do no harm", async () => {
+  await using cluster = await startCluster(2, { schema: JOURNALED_SCHEMA });
+  const node = cluster.node(1);
+  await using application = await startApplication({ db: node.dbPath, rate: 100, rowsPerTransaction: 2 });
+  for (let visit = 1; visit <= VISITS; visit++) {
+    await node.sql(`INSERT INTO journal VALUES ('visit ${visit}', 'visit', 'VISIT', ${visit});`);
+  }
+  const written = sumReports([await application.stop()]);
+  assert.equal(written.errors, 0);
+  await cluster.converge();
+  for (const { dbPath } of cluster.nodes) {
+    assert.equal(await cluster.node(1).sql("PRAGMA integrity_check;"), "ok\n", dbPath);
+  }
+  const [counts] = cluster.node(2).read(JOURNAL_COUNTS);
+  assert.deepEqual(counts?.map(Number), [written.inserts, written.updates, written.deletes]);
+  assert.equal(cluster.node(2).count("SELECT count(*) FROM journal WHERE operation = 'VISIT'"), VISITS);
+});
+
+if (Deno.build.os === "linux") {
+  Deno.test("a node keeps SQLite's locks on the database whatever another program does with it", async () => {
+    await using cluster = await startCluster(1, { schema: JOURNALED_SCHEMA });
+    const node = cluster.node(1);
+    for (let visit = 1; visit <= 3; visit++) {
+      await node.sql(
+        `INSERT INTO journal VALUES ('${visit}', 'visit', 'VISIT', ${visit}); PRAGMA wal_checkpoint;`,
+      );
+      await eventually("the change is sent", () => node.pending() === 0);
+      for (const file of [node.dbPath, `${node.dbPath}-shm`]) {
+        assert.ok(holdsLock(node.process.pid, file), `the node has no lock on ${file} after visit ${visit}`);
+      }
+    }
+  });
+}
+
+function holdsLock(pid: number, path: string): boolean {
+  const { ino } = Deno.statSync(path);
+  return Deno.readTextFileSync("/proc/locks").split("\n").some((line) =>
+    line.includes(" POSIX ") && line.includes(` ${pid} `) && line.includes(`:${ino} `)
+  );
+}

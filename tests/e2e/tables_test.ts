@@ -1,0 +1,108 @@
+import assert from "node:assert/strict";
+import { startCluster } from "../support/cluster.ts";
+
+Deno.test("tables with composite keys, no key, WITHOUT ROWID and odd names are replicated", async () => {
+  const odd = `"it's ""odd"" [here]"`;
+  const schema = `
+    CREATE TABLE composite (a TEXT, b INTEGER, value TEXT, PRIMARY KEY (a, b));
+    CREATE TABLE keyless (rowid TEXT, value REAL);
+    CREATE TABLE compact (name TEXT, part BLOB, value, PRIMARY KEY (name, part)) WITHOUT ROWID;
+    CREATE TABLE nullable (key TEXT PRIMARY KEY, value);
+    CREATE TABLE caseless (name TEXT COLLATE NOCASE PRIMARY KEY, value);
+    CREATE TABLE computed (id INTEGER PRIMARY KEY, a INTEGER, twice INTEGER AS (a * 2) STORED, thrice AS (a * 3));
+    CREATE TABLE ${odd} ("the key" TEXT PRIMARY KEY, "select" INTEGER, "a ""b""" TEXT, 'it''s', "größe" REAL, [x y]);`;
+  await using cluster = await startCluster(3, { schema });
+  await cluster.node(1).sql(`
+    INSERT INTO composite VALUES ('x', 1, 'one'), ('x', 2, 'two'), ('y', 1, 'three');
+    INSERT INTO keyless VALUES ('same', 1), ('same', 1), ('other', 2), (NULL, NULL);
+    INSERT INTO compact VALUES ('n', x'00', 1), ('n', x'', 2.5), ('', x'ff', 'text');
+    INSERT INTO nullable VALUES (NULL, 'null'), ('k', 'k');
+    INSERT INTO caseless VALUES ('Anna', 1), ('bob', 2);
+    INSERT INTO computed (id, a) VALUES (1, 10), (2, 20);
+    INSERT INTO ${odd} VALUES ('k', 1, 'a', 'its', 1.5, 'xy'), ('k''"', 2, '', NULL, NULL, x'01');`);
+  await cluster.converge();
+  await cluster.node(2).sql(`
+    UPDATE composite SET value = 'zwei' WHERE a = 'x' AND b = 2; DELETE FROM composite WHERE a = 'y';
+    UPDATE keyless SET value = value + 1 WHERE rowid = 'other'; DELETE FROM keyless WHERE _rowid_ = 1;
+    UPDATE compact SET value = NULL WHERE part = x'00'; DELETE FROM compact WHERE name = '';
+    UPDATE nullable SET value = 'NULL' WHERE key IS NULL;
+    UPDATE caseless SET value = 3, name = 'ANNA' WHERE name = 'anna';
+    UPDATE computed SET a = 11 WHERE id = 1;
+    UPDATE ${odd} SET "select" = 3, "größe" = 2, 'it''s' = 'its' WHERE "the key" = 'k';
+    DELETE FROM ${odd} WHERE "the key" = 'k''"';`);
+  await cluster.converge();
+  const third = cluster.node(3);
+  assert.deepEqual(third.read(`SELECT "select", "größe" FROM ${odd}`), [[3n, 2]]);
+  assert.deepEqual(third.read("SELECT name, value FROM caseless ORDER BY value"), [["bob", 2n], [
+    "ANNA",
+    3n,
+  ]]);
+  assert.deepEqual(third.read("SELECT a, twice, thrice FROM computed WHERE id = 1"), [[11n, 22n, 33n]]);
+  assert.equal(third.count("SELECT count(*) FROM keyless"), 3);
+  assert.equal(third.count("SELECT count(*) FROM nullable"), 2);
+});
+
+Deno.test("a changed primary key leaves no ghost of the old row", async () => {
+  const schema =
+    `CREATE TABLE a (id INTEGER PRIMARY KEY, v TEXT); CREATE TABLE b (k TEXT PRIMARY KEY, v) WITHOUT ROWID;
+    CREATE TABLE c (x, y, v, PRIMARY KEY (x, y)); CREATE TABLE d (v TEXT);`;
+  await using cluster = await startCluster(2, { schema });
+  const [first, second] = [cluster.node(1), cluster.node(2)];
+  await first.sql(
+    `INSERT INTO a VALUES (1, 'one'), (2, 'two'), (3, 'three'); INSERT INTO b VALUES ('a', 1), ('b', 2);
+    INSERT INTO c VALUES (1, 1, 'v'), (1, 2, 'w'); INSERT INTO d VALUES ('r'), ('s');`,
+  );
+  await cluster.converge();
+  await second.sql(
+    `UPDATE a SET id = id + 100; UPDATE b SET k = k || k WHERE k = 'a'; UPDATE c SET y = y + 10;
+    UPDATE d SET rowid = rowid + 5;`,
+  );
+  await cluster.converge();
+  await first.sql(`UPDATE a SET id = 1 WHERE id = 101; UPDATE OR REPLACE a SET id = 102 WHERE id = 103;
+    BEGIN; UPDATE b SET k = 'tmp' WHERE k = 'aa'; UPDATE b SET k = 'aa' WHERE k = 'b'; UPDATE b SET k = 'b' WHERE k = 'tmp'; COMMIT;`);
+  await cluster.converge();
+  assert.deepEqual(second.read("SELECT id, v FROM a ORDER BY id"), [[1n, "one"], [102n, "three"]]);
+  assert.deepEqual(second.read("SELECT k, v FROM b ORDER BY k"), [["aa", 2n], ["b", 1n]]);
+  assert.deepEqual(second.read("SELECT rowid, v FROM d ORDER BY 1"), [[6n, "r"], [7n, "s"]]);
+});
+
+Deno.test("what a REPLACE displaces through a UNIQUE index goes on all nodes", async () => {
+  const schema =
+    `CREATE TABLE users (id INTEGER PRIMARY KEY, mail TEXT UNIQUE, nick TEXT COLLATE NOCASE UNIQUE, v);
+    CREATE TABLE slots (room TEXT, hour INTEGER, who TEXT, PRIMARY KEY (room, hour)) WITHOUT ROWID;
+    CREATE UNIQUE INDEX one_place ON slots (who, hour) WHERE who <> 'nobody';`;
+  await using cluster = await startCluster(3, { schema });
+  const [first, second, third] = [cluster.node(1), cluster.node(2), cluster.node(3)];
+  await first.sql(
+    `INSERT INTO users VALUES (1, 'a@x', 'A', 1), (2, 'b@x', 'B', 2), (3, 'c@x', 'C', 3), (4, 'd@x', 'D', 4);
+    INSERT INTO slots VALUES ('red', 9, 'ann'), ('blue', 9, 'nobody'), ('red', 10, 'bob'), ('green', 9, 'nobody');`,
+  );
+  await cluster.converge();
+  await second.sql(`INSERT OR REPLACE INTO users VALUES (9, 'a@x', 'b', 'took two');
+    UPDATE OR REPLACE users SET mail = 'c@x' WHERE id = 4;
+    INSERT OR IGNORE INTO users VALUES (5, 'c@x', 'E', 'ignored');
+    INSERT INTO users VALUES (6, 'c@x', 'F', 'upsert') ON CONFLICT (mail) DO UPDATE SET v = excluded.v;
+    REPLACE INTO slots VALUES ('blue', 9, 'ann');`);
+  await cluster.converge();
+  for (const node of [first, third]) {
+    assert.deepEqual(node.read("SELECT id, v FROM users ORDER BY id"), [[4n, "upsert"], [9n, "took two"]]);
+    assert.deepEqual(node.read("SELECT room FROM slots WHERE hour = 9 ORDER BY room"), [["blue"], ["green"]]);
+  }
+});
+
+Deno.test("two nodes that claim one UNIQUE value at once agree on who has it", async () => {
+  await using cluster = await startCluster(3, {
+    schema: "CREATE TABLE users (id INTEGER PRIMARY KEY, mail TEXT UNIQUE, v INTEGER);",
+  });
+  await cluster.nats.kill();
+  for (const node of cluster.nodes) {
+    const id = node.options.nodeId;
+    await node.sql(
+      `WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n LIMIT 50)
+       INSERT INTO users SELECT ${id} * 1000 + i, 'mail ' || i, ${id} FROM n;`,
+    );
+  }
+  await cluster.nats.start();
+  await cluster.converge();
+  assert.equal(cluster.node(1).count("SELECT count(*) FROM users"), 50);
+});
