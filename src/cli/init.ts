@@ -13,7 +13,7 @@ export async function init(
   const text = renderExample(chosenValues(command.overrides));
   await write(command.path, text, command.force);
   stdout.write(
-    `Wrote ${command.path}. Set db_path and nats.urls in it, then: harmonylite check --config ${command.path}\n`,
+    `Wrote ${command.path}. Look at db_path and nats.urls in it, then: harmonylite check --config ${command.path}\n`,
   );
 }
 

@@ -44,5 +44,5 @@ function announce({ config, file, notes }: LoadedConfig, logger: Logger): void {
   if (derived !== undefined) {
     logger.info("No node_id is set: it was derived", { node: config.nodeId, from: derived });
   }
-  for (const note of notes) logger.warn(note);
+  for (const note of notes) logger.info(note);
 }
