@@ -211,8 +211,9 @@ export class Applier {
       {
         stream: state.name,
         reason: messageOf(error),
-        hint: "Stop this node and replace its database by a copy of another node's (sqlite3 other.db '.backup this.db'). " +
-        "A larger max_entries keeps changes for longer; on existing streams it counts with update_existing = true.",
+        hint:
+          "Stop this node and replace its database by a copy of another node's (sqlite3 other.db '.backup this.db'). " +
+          "A larger max_entries keeps changes for longer; on existing streams it counts with update_existing = true.",
       },
     );
     await pause(GAP_REMINDER_MS, signal);

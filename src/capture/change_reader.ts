@@ -25,7 +25,6 @@ interface ShapeStatements {
 
 /** Changes of one table with ids from `first` to `last`. */
 interface ReadAhead {
-  readonly table: string;
   readonly first: bigint;
   readonly last: bigint;
   readonly changes: ReadonlyMap<bigint, CapturedChange>;
@@ -46,7 +45,8 @@ export class ChangeReader {
   readonly #database: Database;
   readonly #statements = new Map<number, ShapeStatements>();
   #schema: Schema;
-  #ahead: ReadAhead | undefined;
+  /** By table: changes of several tables mostly alternate. */
+  readonly #ahead = new Map<string, ReadAhead>();
 
   constructor(database: Database, schema: Schema) {
     this.#database = database;
@@ -73,17 +73,17 @@ export class ChangeReader {
    * so `forget` must be called whenever changes may have been captured or removed since.
    */
   one(table: string, id: bigint): CapturedChange | undefined {
-    const ahead = this.#ahead;
-    if (ahead?.table === table && id >= ahead.first && id <= ahead.last) return ahead.changes.get(id);
+    const ahead = this.#ahead.get(table);
+    if (ahead && id >= ahead.first && id <= ahead.last) return ahead.changes.get(id);
     const last = id + READ_AHEAD;
     const changes = new Map(this.range(table, id, last).map((change) => [change.id, change]));
-    this.#ahead = { table, first: id, last, changes };
+    this.#ahead.set(table, { first: id, last, changes });
     return changes.get(id);
   }
 
   /** Forgets what was read ahead. */
   forget(): void {
-    this.#ahead = undefined;
+    this.#ahead.clear();
   }
 
   /** Of a table that was dropped the last one: its changes may still be on their way. */

@@ -30,9 +30,12 @@ export class FileEvents implements Disposable {
     this.#watcher = watcher;
   }
 
+  /** Uses a folder beside the database; what a killed process left there is removed. So it wants the process lock. */
   static open(databasePath: string): FileEvents {
     const names = SUFFIXES.map((suffix) => basename(databasePath) + suffix);
-    const folder = Deno.makeTempDirSync({ prefix: "harmonylite-" });
+    const folder = `${databasePath}-harmonylite.watch`;
+    removeFolder(folder);
+    Deno.mkdirSync(folder, { mode: 0o700 });
     const [view, next, decoys] = [join(folder, "view"), join(folder, "next"), join(folder, "decoys")];
     Deno.mkdirSync(decoys);
     for (const name of names) Deno.writeTextFileSync(join(decoys, name), "");
@@ -54,7 +57,15 @@ export class FileEvents implements Disposable {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     this.#watcher.close();
-    Deno.removeSync(this.#folder, { recursive: true });
+    removeFolder(this.#folder);
+  }
+}
+
+function removeFolder(path: string): void {
+  try {
+    Deno.removeSync(path, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
 }
 
