@@ -46,6 +46,8 @@ export interface PublisherOptions {
 export class Publisher {
   readonly #options: PublisherOptions;
   readonly #backoff = new Backoff({ firstMs: FIRST_PAUSE_MS, maxMs: LONGEST_PAUSE_MS });
+  #recovery: Promise<void> | undefined;
+  #saidReason: string | undefined;
 
   constructor(options: PublisherOptions) {
     this.#options = options;
@@ -92,6 +94,7 @@ export class Publisher {
       try {
         const ack = await this.#options.log.publish(shard, message);
         this.#backoff.reset();
+        this.#saidReason = undefined;
         return ack;
       } catch (error) {
         if (!(error instanceof StreamError)) throw error;
@@ -106,10 +109,20 @@ export class Publisher {
     return { id: messageId(this.#options.node, headers, data), headers, data };
   }
 
-  /** Nothing is given up: a refusal, too, is tried again, as an operator may lift it. */
-  async #recover(error: StreamError, deadline: AbortSignal): Promise<void> {
+  /** Nothing is given up: a refusal, too, is tried again, as an operator may lift it. All messages wait together. */
+  #recover(error: StreamError, deadline: AbortSignal): Promise<void> {
+    this.#recovery ??= this.#waitAndLook(error, deadline).finally(() => this.#recovery = undefined);
+    return this.#recovery;
+  }
+
+  async #waitAndLook(error: StreamError, deadline: AbortSignal): Promise<void> {
     const { logger, log } = this.#options;
-    logger.warn("Unable to publish", { reason: error.message, hint: error.hint });
+    // Said once for each reason: an outage may last for days.
+    logger[this.#saidReason === error.message ? "debug" : "warn"]("Unable to publish", {
+      reason: error.message,
+      hint: error.hint,
+    });
+    this.#saidReason = error.message;
     await sleep(this.#backoff.next(), deadline);
     try {
       await log.ensureStreams();
