@@ -11,7 +11,8 @@ import { EventShape, writeEvent } from "../wire/codec.ts";
 import { imageOf, recordConflict } from "./conflict_log.ts";
 import { keyText } from "./key_text.ts";
 import type { Overlay, OwnChange } from "./overlay.ts";
-import { type EventPlan, Planner } from "./plan.ts";
+import { type EventPlan, Planner, type RowStatements } from "./plan.ts";
+import { RowRefusedError } from "./row_refused.ts";
 import { acceptVersion, deleteByKey, markVersion, selectVersion } from "./row_sql.ts";
 import { TriggerGuard } from "./trigger_guard.ts";
 import { compareVersions, type Version } from "./version.ts";
@@ -197,12 +198,7 @@ export class Fold {
   #write(plan: EventPlan, key: SqlValue[], event: ChangeEvent, own: OwnChange | undefined): void {
     this.#displace(plan, event, false);
     const { values, statements } = plan.bind(event);
-    // Whichever is likelier to hit goes first.
-    if (event.type === "insert" && !plan.table.keyIsRowid) {
-      if (statements.insert.run(values) === 0) statements.update?.run(values);
-    } else if (statements.update === undefined || statements.update.run(values) === 0) {
-      statements.insert.run(values);
-    }
+    if (!put(plan.table, event, values, statements)) throw new RowRefusedError(plan.table.name);
     if (own && plan.missing.length > 0) this.#relog(plan.table, key, event.ts!);
   }
 
@@ -305,6 +301,21 @@ export class Fold {
     }
     return statements;
   }
+}
+
+/** Writes a row, as new or over the one that has its key; false when there is neither room for it nor such a row. */
+function put(
+  table: FollowedTable,
+  event: ChangeEvent,
+  values: Parameter[],
+  statements: RowStatements,
+): boolean {
+  const { insert, update } = statements;
+  // Whichever is likelier to hit goes first. A row that is all key needs no update, if there is one.
+  if (event.type === "insert" && !table.keyIsRowid) {
+    return insert.run(values) > 0 || update === undefined || update.run(values) > 0;
+  }
+  return (update !== undefined && update.run(values) > 0) || insert.run(values) > 0 || update === undefined;
 }
 
 function versionOf(event: ChangeEvent): Version {

@@ -12,6 +12,7 @@ import { Fold, type Outcome } from "./fold.ts";
 import { Overlay } from "./overlay.ts";
 import { type Position, storePosition } from "./position.ts";
 import { quarantine } from "./quarantine.ts";
+import { RowRefusedError } from "./row_refused.ts";
 import { SchemaBehindError } from "./schema_behind.ts";
 import { readPart, WaitingBatches } from "./waiting_batches.ts";
 
@@ -92,7 +93,7 @@ export class MessageApplier {
     } catch (error) {
       // It may have settled own changes that are on their way again now.
       this.overlay.reload();
-      if (!isConstraint(error)) throw error;
+      if (!isConstraint(error) && !(error instanceof RowRefusedError)) throw error;
       // The schema here refuses a row: find the message by itself, and put it aside.
       const [first] = messages as [LogMessage];
       if (messages.length > 1) return await this.apply(position, [first], signal);

@@ -1,6 +1,6 @@
 import { quote } from "../sqlite/identifier.ts";
 import { rowVersion, valueColumn } from "../schema/names.ts";
-import { holdsUnique, sameKey } from "../schema/row_conditions.ts";
+import { collate, holdsUnique, sameKey } from "../schema/row_conditions.ts";
 import { type FollowedTable, hasOneForm } from "../schema/followed_tables.ts";
 
 /**
@@ -48,7 +48,7 @@ export function updateRow(options: RowSqlOptions): string | undefined {
 export function insertRow(options: RowSqlOptions): string {
   const { table } = options;
   const columns = written(options);
-  const key = table.key.map(({ name }) => quote(name)).join(", ");
+  const key = table.key.map((column) => `${quote(column.name)}${collate(column)}`).join(", ");
   return `INSERT INTO ${quote(table.name)} (${columns.map(quote).join(", ")})
     VALUES (${columns.map((column) => parameter(options, column)).join(", ")})
     ${table.keyIsRowid ? "" : `ON CONFLICT (${key}) DO NOTHING`}`;
@@ -85,11 +85,9 @@ export function rowImage(table: FollowedTable): string {
   return chunks.reduce((left, right) => `json_patch(${left}, ${right})`);
 }
 
-/** `WHERE` of a row by its key, bound in the order of the key. */
+/** Removes a row by its key, bound in the order of the key. */
 export function deleteByKey(table: FollowedTable): string {
-  return `DELETE FROM ${quote(table.name)} AS row WHERE ${
-    table.key.map(({ name }) => `row.${quote(name)} IS ?`).join(" AND ")
-  }`;
+  return `DELETE FROM ${quote(table.name)} AS row WHERE ${sameKey(table.key, "row", () => "?")}`;
 }
 
 function versionColumns(table: FollowedTable): string[] {

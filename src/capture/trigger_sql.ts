@@ -120,9 +120,7 @@ export function captureTriggers(table: FollowedTable): Map<string, string> {
   ]);
   add(
     `${base}_on_update_key`,
-    `AFTER UPDATE ON ${on} WHEN NOT (${
-      keyNames.map((name) => `${ofOld(name)} IS ${ofNew(name)}`).join(" AND ")
-    })`,
+    `AFTER UPDATE ON ${on} WHEN NOT (${sameKey(table.key, "OLD", ofNew)})`,
     [TICK, ...logDelete(table, keyNames, ofOld)],
   );
   if (table.uniques.length > 0) addReplaceTriggers(table, add);

@@ -2,9 +2,16 @@ import type { KeyColumn, UniqueIndex, UniqueTerm } from "../sqlite/catalog.ts";
 import { quote } from "../sqlite/identifier.ts";
 import type { FollowedTable } from "./followed_tables.ts";
 
-/** `left`.key IS `right`.key for every column of the key, under the table's own collations. */
+/** `left`.key IS `right`.key for every column of the key, under the collations by which the table tells its keys apart. */
 export function sameKey(key: readonly KeyColumn[], left: string, right: (column: string) => string): string {
-  return key.map(({ name }) => `${left}.${quote(name)} IS ${right(name)}`).join(" AND ");
+  return key.map((column) => `${left}.${quote(column.name)} IS ${right(column.name)}${collate(column)}`).join(
+    " AND ",
+  );
+}
+
+/** The collation of a key column where it is not the ordinary one; the index of the key may have another than the column. */
+export function collate({ collation }: KeyColumn): string {
+  return collation.toUpperCase() === "BINARY" ? "" : ` COLLATE ${quote(collation)}`;
 }
 
 /**
