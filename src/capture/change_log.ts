@@ -64,12 +64,19 @@ function createChangeLog(database: Database, table: FollowedTable): void {
     );
     return;
   }
+  // SQLite compares names without case.
   const there = new Set(
-    database.all("SELECT name FROM pragma_table_info(?)", name).map(([column]) => column),
+    database.all("SELECT lower(name) FROM pragma_table_info(?)", name).map(([column]) => column),
   );
   for (const column of columns) {
-    if (!there.has(column)) database.exec(`ALTER TABLE ${quote(name)} ADD COLUMN ${quote(column)}`);
+    if (there.has(asciiLower(column))) continue;
+    database.exec(`ALTER TABLE ${quote(name)} ADD COLUMN ${quote(column)}`);
   }
+}
+
+/** As SQLite folds names: ASCII letters only. */
+function asciiLower(name: string): string {
+  return name.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
 
 /**

@@ -57,5 +57,8 @@ export function listOwn(database: Database, type: "table" | "trigger" | "index")
 }
 
 export function hasTable(database: Database, name: string): boolean {
-  return database.get("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", name) !== undefined;
+  return database.get(
+    "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ? COLLATE NOCASE",
+    name,
+  ) !== undefined;
 }

@@ -49,7 +49,9 @@ const CONNECTION = {
 
 const SQLITE_BUSY = 5;
 const SQLITE_LOCKED = 6;
+const SQLITE_TOOBIG = 18;
 const SQLITE_CONSTRAINT = 19;
+const SQLITE_MISMATCH = 20;
 const SQLITE_NOTADB = 26;
 
 export interface OpenOptions {
@@ -233,9 +235,9 @@ function isBusy(error: unknown): boolean {
   return code === SQLITE_BUSY || code === SQLITE_LOCKED;
 }
 
-/** Whether a row was refused by the schema: NOT NULL, a UNIQUE index, a STRICT type, a trigger. */
+/** Whether a row was refused by the schema: NOT NULL, a UNIQUE index, a STRICT type, a trigger, a rowid that is no integer, its size. */
 export function isConstraint(error: unknown): boolean {
-  return primaryCode(error) === SQLITE_CONSTRAINT;
+  return [SQLITE_CONSTRAINT, SQLITE_MISMATCH, SQLITE_TOOBIG].includes(primaryCode(error));
 }
 
 function primaryCode(error: unknown): number {
