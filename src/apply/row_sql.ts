@@ -1,6 +1,6 @@
 import { quote } from "../sqlite/identifier.ts";
 import { rowVersion, valueColumn } from "../schema/names.ts";
-import { collate, holdsUnique, sameKey } from "../schema/row_conditions.ts";
+import { holdsUnique, sameKey } from "../schema/row_conditions.ts";
 import { type FollowedTable, hasOneForm } from "../schema/followed_tables.ts";
 
 /**
@@ -48,7 +48,7 @@ export function updateRow(options: RowSqlOptions): string | undefined {
 export function insertRow(options: RowSqlOptions): string {
   const { table } = options;
   const columns = written(options);
-  const key = table.key.map((column) => `${quote(column.name)}${collate(column)}`).join(", ");
+  const key = table.key.map(({ name }) => quote(name)).join(", ");
   return `INSERT INTO ${quote(table.name)} (${columns.map(quote).join(", ")})
     VALUES (${columns.map((column) => parameter(options, column)).join(", ")})
     ${table.keyIsRowid ? "" : `ON CONFLICT (${key}) DO NOTHING`}`;

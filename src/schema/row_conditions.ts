@@ -2,16 +2,14 @@ import type { KeyColumn, UniqueIndex, UniqueTerm } from "../sqlite/catalog.ts";
 import { quote } from "../sqlite/identifier.ts";
 import type { FollowedTable } from "./followed_tables.ts";
 
-/** `left`.key IS `right`.key for every column of the key, under the collations by which the table tells its keys apart. */
+/**
+ * `left`.key IS `right`.key for every column of the key, under the collations by which the table tells its keys apart: the
+ * key may be declared with another collation than its column.
+ */
 export function sameKey(key: readonly KeyColumn[], left: string, right: (column: string) => string): string {
-  return key.map((column) => `${left}.${quote(column.name)} IS ${right(column.name)}${collate(column)}`).join(
-    " AND ",
-  );
-}
-
-/** The collation of a key column where it is not the ordinary one; the index of the key may have another than the column. */
-export function collate({ collation }: KeyColumn): string {
-  return collation.toUpperCase() === "BINARY" ? "" : ` COLLATE ${quote(collation)}`;
+  return key
+    .map(({ name, collation }) => `${left}.${quote(name)} IS ${right(name)} COLLATE ${quote(collation)}`)
+    .join(" AND ");
 }
 
 /**

@@ -1,0 +1,175 @@
+import assert from "node:assert/strict";
+import { CoreLab, joined, LAB_TIME_NS, type LabEvent } from "../../tests/support/core_lab.ts";
+import type { LogMessage } from "../stream/replication_log.ts";
+import { BatchWriter } from "../wire/batch.ts";
+import { encodeEvent, EventShape } from "../wire/codec.ts";
+import type { SqlValue } from "../wire/event.ts";
+import { readPositions } from "./position.ts";
+import { countQuarantined } from "./quarantine.ts";
+
+const T = LAB_TIME_NS;
+const PLAIN = "CREATE TABLE t (id INTEGER PRIMARY KEY, a)";
+const ALL = "SELECT * FROM t ORDER BY id";
+
+function put(ts: bigint, row: Record<string, SqlValue>): LabEvent {
+  return { table: "t", type: "insert", row, ts: T + ts };
+}
+
+/** The parts of a batch with rows `first` … `last`, two events each, as messages that have not been numbered yet. */
+function batchOf(lab: CoreLab, first: number, last: number, node = 9n): (() => LogMessage)[] {
+  const writer = new BatchWriter(node, { maxBatch: 2, maxMessageBytes: 10_000, compress: false });
+  const shape = new EventShape("t", ["a", "id"], "another");
+  for (let id = first; id <= last; id++) {
+    writer.add(shape, "insert", BigInt(id), T + BigInt(id), ["x", BigInt(id)]);
+  }
+  return writer.finish().parts.map((part) => () => lab.messageOfPart(part));
+}
+
+function waiting(lab: CoreLab): string[] {
+  return lab.lines(`SELECT count(*) FROM "__harmonylite___part"`);
+}
+
+Deno.test("a batch takes effect whole at its last part, in whichever order the parts come", async () => {
+  for (const order of [[0, 1, 2], [2, 1, 0], [1, 2, 0]]) {
+    await using lab = await CoreLab.open(PLAIN);
+    const parts = batchOf(lab, 1, 6);
+    for (const [at, part] of order.entries()) {
+      assert.equal(lab.all(ALL).length, 0, `before part ${at + 1}`);
+      await lab.apply(parts[part]!());
+    }
+    assert.equal(lab.all(ALL).length, 6);
+    assert.deepEqual(waiting(lab), ["0"]);
+  }
+});
+
+Deno.test("parts of several batches and single messages come between each other", async () => {
+  await using lab = await CoreLab.open(PLAIN);
+  const [a, b] = [batchOf(lab, 1, 4, 7n), batchOf(lab, 11, 14, 8n)];
+  await lab.apply(b[1]!());
+  await lab.apply(a[0]!());
+  await lab.receive(put(99n, { id: 99n, a: 0n }));
+  await lab.apply(b[0]!());
+  assert.deepEqual(lab.lines("SELECT id FROM t"), ["11", "12", "13", "14", "99"]);
+  await lab.apply(a[1]!());
+  assert.equal(lab.all(ALL).length, 9);
+});
+
+Deno.test("a part that comes twice counts once", async () => {
+  await using lab = await CoreLab.open(PLAIN);
+  const [first, second] = batchOf(lab, 1, 4);
+  await lab.apply(first!(), first!());
+  assert.equal(lab.all(ALL).length, 0);
+  await lab.apply(second!());
+  assert.equal(lab.all(ALL).length, 4);
+});
+
+Deno.test("a batch cut differently after a crash takes effect beside the unfinished one", async () => {
+  await using lab = await CoreLab.open(PLAIN);
+  await lab.apply(batchOf(lab, 1, 4)[0]!());
+  for (const part of batchOf(lab, 1, 6)) await lab.apply(part());
+  assert.equal(lab.all(ALL).length, 6);
+  assert.deepEqual(waiting(lab), ["1"]);
+  assert.deepEqual(lab.lines(`SELECT covered_to >= last_ts FROM "__harmonylite___batch"`), ["1"]);
+});
+
+Deno.test("waiting parts and the position survive together", async () => {
+  await using lab = await CoreLab.open(PLAIN);
+  await lab.apply(batchOf(lab, 1, 4)[0]!());
+  assert.equal(readPositions(lab.database)[0]!.sequence, 1);
+  assert.deepEqual(waiting(lab), ["1"]);
+});
+
+Deno.test("messages at or below the position are passed over", async () => {
+  await using lab = await CoreLab.open(PLAIN);
+  const [one, two] = [
+    lab.messageOf([put(1n, { id: 1n, a: 1n })]),
+    lab.messageOf([put(2n, { id: 2n, a: 2n })]),
+  ];
+  await lab.apply(one, two);
+  await lab.apply(one, two);
+  assert.deepEqual(lab.position.sequence, 2);
+  assert.equal(lab.messages.counters.applied, 2);
+});
+
+Deno.test("bytes that are no event go into quarantine as they came, and the position moves on", async () => {
+  await using lab = await CoreLab.open(PLAIN);
+  await lab.apply(lab.message(new Uint8Array([0xff, 1, 2])));
+  await lab.apply(lab.message(new Uint8Array(0), { batch: "1-1-2-2-0123456789abcdef" }));
+  await lab.receive(put(1n, { id: 1n, a: 1n }));
+  assert.deepEqual(lab.lines(ALL), ["1|1"]);
+  assert.equal(countQuarantined(lab.database), 2);
+  assert.deepEqual(lab.lines(`SELECT sequence, data FROM "__harmonylite___quarantine" LIMIT 1`), [
+    "1|x'ff0102'",
+  ]);
+});
+
+Deno.test("a row that the schema here refuses puts its message aside, and only that", async () => {
+  await using lab = await CoreLab.open("CREATE TABLE t (id INTEGER PRIMARY KEY, a NOT NULL)");
+  const messages = [
+    lab.messageOf([put(1n, { id: 1n, a: 1n })]),
+    lab.messageOf([put(2n, { id: 2n, a: 2n }), put(3n, { id: 3n, a: null })]),
+    lab.messageOf([put(4n, { id: 4n, a: 4n })]),
+  ];
+  await lab.applyAll(messages);
+  assert.deepEqual(lab.lines(ALL), ["1|1", "4|4"]);
+  assert.equal(countQuarantined(lab.database), 1);
+});
+
+Deno.test("a batch that the schema here refuses is put aside with all its parts", async () => {
+  await using lab = await CoreLab.open("CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER) STRICT");
+  for (const part of batchOf(lab, 1, 4)) await lab.apply(part());
+  assert.equal(countQuarantined(lab.database), 2);
+  assert.deepEqual(waiting(lab), ["0"]);
+});
+
+Deno.test("a text in the place of an integer key goes into quarantine: it does not stop the node", async () => {
+  await using lab = await CoreLab.open(`${PLAIN}; CREATE TABLE bare (a)`);
+  await lab.receive(put(1n, { id: "not a number", a: 1n }));
+  await lab.receive({ table: "bare", type: "insert", row: { a: 1n, rowid: "x" }, ts: T });
+  await lab.receive(put(2n, { id: 2n, a: 2n }));
+  assert.deepEqual(lab.lines(ALL), ["2|2"]);
+  assert.equal(countQuarantined(lab.database), 2);
+});
+
+Deno.test("an own change on its way is still known after a transaction that was undone", async () => {
+  await using lab = await CoreLab.open("CREATE TABLE t (id INTEGER PRIMARY KEY, a NOT NULL)");
+  lab.runAt(T + 50n, "INSERT INTO t VALUES (1, 'own')");
+  const older = lab.messageOf([put(10n, { id: 1n, a: "older" })]);
+  const [sent] = await lab.read();
+  const echo = lab.messageOfPart(sent!.batch.parts[0]!);
+  const refused = lab.messageOf([put(60n, { id: 2n, a: null })]);
+  await lab.applyAll([older, echo, refused]);
+  assert.deepEqual(lab.lines(ALL), ["1|'own'"]);
+});
+
+Deno.test("an event without a clock takes the time of its message", async () => {
+  await using lab = await CoreLab.open(PLAIN);
+  const data = encodeEvent({
+    node: 9n,
+    id: 1n,
+    type: "insert",
+    table: "t",
+    columns: ["a", "id"],
+    values: [1n, 1n],
+    schemaHash: undefined,
+    ts: undefined,
+  });
+  await lab.apply(lab.message(joined([data]), {}, T + 7n));
+  assert.deepEqual(lab.lines(`SELECT ts - ${T} FROM "__harmonylite__t_row_version"`), ["7"]);
+});
+
+Deno.test("values arrive bit for bit: every class, text with NUL, text that is not UTF-8", async () => {
+  const values =
+    `(1, NULL), (2, 1), (3, 1.0), (4, -9223372036854775808), (5, 9e999), (6, ''), (7, x''), (8, x'00ff'),
+    (9, CAST(x'610062' AS TEXT)), (10, CAST(x'ff00fe' AS TEXT)), (11, '\uFFFD'), (12, -0.0), (13, 5e-324), (14, '01')`;
+  await using origin = await CoreLab.open(PLAIN);
+  await using replica = await CoreLab.open(PLAIN);
+  origin.run(`INSERT INTO t VALUES ${values}`);
+  for (const { batch } of await origin.read()) {
+    for (const part of batch.parts) await replica.apply(replica.messageOfPart(part));
+  }
+  const exact = "SELECT id, typeof(a), hex(CAST(a AS BLOB)), quote(a) FROM t ORDER BY id";
+  assert.equal(replica.all(exact).length, 14);
+  // The replica has the lab's own node id, but none of these changes on its way.
+  assert.deepEqual(replica.lines(exact), origin.lines(exact));
+});

@@ -1,0 +1,98 @@
+import assert from "node:assert/strict";
+import { CoreLab } from "../../tests/support/core_lab.ts";
+import { schemaVersion } from "../schema/followed_tables.ts";
+import { listOwn } from "../schema/own_tables.ts";
+import { dropTriggers, installCapture } from "./change_log.ts";
+
+const EVERYTHING = { include: [], exclude: [] };
+const T = "CREATE TABLE t (id INTEGER PRIMARY KEY, a)";
+
+Deno.test("installing twice writes nothing the second time", async () => {
+  await using lab = await CoreLab.open(`${T}; CREATE TABLE u (k TEXT PRIMARY KEY, e UNIQUE) WITHOUT ROWID`);
+  const before = schemaVersion(lab.database);
+  const { changed } = await installCapture(lab.database, EVERYTHING);
+  assert.deepEqual(changed, []);
+  assert.equal(schemaVersion(lab.database), before);
+});
+
+Deno.test("a new column is captured after the next look, and what was captured before stays", async () => {
+  await using lab = await CoreLab.open(T);
+  lab.run("INSERT INTO t VALUES (1, 1); ALTER TABLE t ADD COLUMN b DEFAULT 5; UPDATE t SET a = 2");
+  assert.deepEqual(lab.captured("t", "id", "a"), ["insert|1|1", "update|1|2"]);
+  await lab.schema.refresh();
+  lab.run("UPDATE t SET b = 6");
+  assert.equal(lab.captured("t", "a", "b").at(-1), "update|2|6");
+  assert.equal((await lab.read())[0]!.batch.count, 3);
+});
+
+Deno.test("a renamed column is captured under its new name", async () => {
+  await using lab = await CoreLab.open(T);
+  lab.run("INSERT INTO t VALUES (1, 1); ALTER TABLE t RENAME COLUMN a TO z; UPDATE t SET z = 2");
+  await lab.schema.refresh();
+  lab.run("UPDATE t SET z = 3");
+  assert.equal(lab.captured("t", "id", "z").at(-1), "update|1|3");
+  assert.equal((await lab.read())[0]!.batch.count, 3);
+});
+
+Deno.test("a renamed key column takes the row versions with it", async () => {
+  await using lab = await CoreLab.open("CREATE TABLE t (id INTEGER PRIMARY KEY, u UNIQUE)");
+  await lab.receive({ table: "t", type: "insert", row: { id: 1n, u: 1n }, ts: 10n });
+  lab.run("ALTER TABLE t RENAME COLUMN id TO number");
+  await lab.schema.refresh();
+  lab.run("INSERT OR REPLACE INTO t VALUES (2, 1)");
+  assert.deepEqual(lab.captured("t", "number"), ["delete|1", "insert|2"]);
+  assert.deepEqual(lab.lines(`SELECT val_number FROM "__harmonylite__t_row_version"`), ["1"]);
+});
+
+Deno.test("a table that is dropped and made again with another key can be written and is captured", async () => {
+  for (const key of ["PRIMARY KEY (b, a)", "PRIMARY KEY (b)", "UNIQUE (a)"]) {
+    await using lab = await CoreLab.open("CREATE TABLE t (a, b, c UNIQUE, PRIMARY KEY (a, b))");
+    lab.run(`INSERT INTO t VALUES (1, 2, 3); DROP TABLE t; CREATE TABLE t (a, b, c UNIQUE, ${key})`);
+    await lab.schema.refresh();
+    lab.run("INSERT INTO t VALUES (3, 4, 5)");
+    assert.equal(lab.captured("t", "a", "b").at(-1), "insert|3|4", key);
+    const rowid = key.startsWith("UNIQUE") ? { rowid: 9n } : {};
+    await lab.receive({ table: "t", type: "insert", row: { a: 7n, b: 8n, c: 9n, ...rowid }, ts: 10n });
+    assert.deepEqual(lab.lines("SELECT * FROM t"), ["3|4|5", "7|8|9"]);
+  }
+});
+
+Deno.test("a table or a column that differs from a former one in case only", async () => {
+  await using lab = await CoreLab.open(T);
+  lab.run("ALTER TABLE t RENAME COLUMN a TO A");
+  await lab.schema.refresh();
+  lab.run("INSERT INTO t VALUES (1, 2)");
+  assert.deepEqual(lab.captured("t", "id", "A"), ["insert|1|2"]);
+  lab.run("DROP TABLE t; CREATE TABLE T (id INTEGER PRIMARY KEY, a)");
+  await lab.schema.refresh();
+  lab.run("INSERT INTO T VALUES (1, 3)");
+  assert.deepEqual(lab.captured("T", "id", "a"), ["insert|1|3"]);
+});
+
+Deno.test("changes of a dropped table are still sent", async () => {
+  await using lab = await CoreLab.open(T);
+  lab.run("INSERT INTO t VALUES (1, 1); DROP TABLE t");
+  assert.equal((await lab.read())[0]!.batch.count, 1);
+});
+
+Deno.test("a table that is no longer followed is not captured", async () => {
+  await using lab = await CoreLab.open(T);
+  await installCapture(lab.database, { include: [], exclude: ["t"] });
+  lab.run("INSERT INTO t VALUES (1, 1)");
+  assert.deepEqual(lab.captured("t", "id"), []);
+});
+
+Deno.test("our triggers can be removed, and come back with what is followed", async () => {
+  await using lab = await CoreLab.open(T);
+  await lab.database.write(() => dropTriggers(lab.database));
+  assert.deepEqual(listOwn(lab.database, "trigger"), []);
+  const { changed } = await installCapture(lab.database, EVERYTHING);
+  assert.deepEqual(changed, ["t"]);
+});
+
+Deno.test("views, virtual tables and their shadows are left alone", async () => {
+  await using lab = await CoreLab.open(
+    `${T}; CREATE VIEW v AS SELECT * FROM t; CREATE VIRTUAL TABLE f USING fts5 (a)`,
+  );
+  assert.deepEqual([...lab.schema.current.tables.keys()], ["t"]);
+});

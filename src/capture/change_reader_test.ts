@@ -1,0 +1,50 @@
+import assert from "node:assert/strict";
+import { CoreLab } from "../../tests/support/core_lab.ts";
+import { RawText, type SqlValue } from "../wire/event.ts";
+import { ChangeReader } from "./change_reader.ts";
+
+Deno.test("a change is read with every value as it was stored", async () => {
+  await using lab = await CoreLab.open("CREATE TABLE t (id INTEGER PRIMARY KEY, a)");
+  const stored: readonly [string, SqlValue][] = [
+    ["NULL", null],
+    ["1", 1n],
+    ["1.0", 1],
+    ["9223372036854775807", 2n ** 63n - 1n],
+    ["-9223372036854775808", -(2n ** 63n)],
+    ["-9e999", -Infinity],
+    ["''", ""],
+    ["x''", new Uint8Array()],
+    ["CAST(x'610062' AS TEXT)", "a\0b"],
+    ["CAST(x'00' AS TEXT)", "\0"],
+    ["CAST(x'61ff' AS TEXT)", new RawText(new Uint8Array([0x61, 0xff]))],
+    ["CAST(x'ff0061' AS TEXT)", new RawText(new Uint8Array([0xff, 0, 0x61]))],
+    ["'\uFFFD'", "\uFFFD"],
+    ["CAST(x'efbbbf61' AS TEXT)", "\uFEFFa"],
+    ["x'ff00'", new Uint8Array([0xff, 0])],
+  ];
+  for (const [sql] of stored) lab.run(`INSERT INTO t (a) VALUES (${sql})`);
+  const read = new ChangeReader(lab.database, lab.schema.current).range("t", 1n, 100n);
+  // `shape.columns` is in order of name: a, id.
+  assert.deepEqual(read.map(({ values }) => values[0]), stored.map(([, value]) => value));
+});
+
+Deno.test("a change that is asked for alone is read ahead, and forgotten when told to", async () => {
+  await using lab = await CoreLab.open("CREATE TABLE t (id INTEGER PRIMARY KEY, a)");
+  lab.run("INSERT INTO t VALUES (1, 'x')");
+  const reader = new ChangeReader(lab.database, lab.schema.current);
+  assert.equal(reader.one("t", 1n)?.values[0], "x");
+  assert.equal(reader.one("t", 2n), undefined);
+  lab.run("INSERT INTO t VALUES (2, 'y')");
+  reader.forget();
+  assert.equal(reader.one("t", 2n)?.values[0], "y");
+});
+
+Deno.test("a change is read in the shape that its table had then", async () => {
+  await using lab = await CoreLab.open("CREATE TABLE t (id INTEGER PRIMARY KEY, b)");
+  lab.run("INSERT INTO t VALUES (1, 'x'); ALTER TABLE t ADD COLUMN a");
+  await lab.schema.refresh();
+  lab.run("INSERT INTO t VALUES (2, 'y', 'z')");
+  const read = new ChangeReader(lab.database, lab.schema.current).range("t", 1n, 2n);
+  assert.deepEqual(read.map(({ shape }) => shape.columns), [["b", "id"], ["a", "b", "id"]]);
+  assert.deepEqual(read.map(({ values }) => values), [["x", 1n], ["z", "y", 2n]]);
+});

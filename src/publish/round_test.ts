@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { CoreLab, LAB_TIME_NS } from "../../tests/support/core_lab.ts";
+import { decodeParts } from "../wire/batch.ts";
+import { GLOBAL_LOG } from "../schema/names.ts";
+import { markPublished } from "./acknowledgement.ts";
+import type { ShardBatch } from "./round.ts";
+
+const PLAIN = "CREATE TABLE t (id INTEGER PRIMARY KEY, a)";
+const T = LAB_TIME_NS;
+
+/** The keys in a batch, in order. */
+function keysOf({ batch }: ShardBatch): unknown[] {
+  const events = [...decodeParts(batch.parts.map(({ data }) => data))].flat();
+  return events.map(({ columns, values }) => values[columns.indexOf("id")]);
+}
+
+async function mark(lab: CoreLab, { shard, changes }: ShardBatch): Promise<void> {
+  await markPublished(lab.database, changes, { shard, sequence: 7 });
+}
+
+Deno.test("a round holds what was committed, whole transactions in their order", async () => {
+  await using lab = await CoreLab.open(PLAIN);
+  assert.deepEqual(await lab.read(), []);
+  lab.run("BEGIN; INSERT INTO t VALUES (2, 'x'); INSERT INTO t VALUES (1, 'y'); COMMIT");
+  lab.run("BEGIN; INSERT INTO t VALUES (3, 'not committed')");
+  const [round] = await lab.read();
+  lab.run("ROLLBACK");
+  assert.deepEqual(keysOf(round!), [2n, 1n]);
+});
+
+Deno.test("the same changes become the same batch, and what comes in addition another one", async () => {
+  await using lab = await CoreLab.open(PLAIN, { maxBatch: 2 });
+  lab.run("INSERT INTO t VALUES (1, 1), (2, 2), (3, 3)");
+  const [first] = await lab.read();
+  const [again] = await lab.read();
+  assert.equal(again!.batch.name, first!.batch.name);
+  lab.run("INSERT INTO t VALUES (4, 4)");
+  const [more] = await lab.read();
+  assert.notEqual(more!.batch.name, first!.batch.name);
+  assert.deepEqual(keysOf(more!), [1n, 2n, 3n, 4n]);
+});
+
+Deno.test("a backlog is cut where the writes paused longest near the limit", async () => {
+  await using lab = await CoreLab.open(PLAIN, { maxTransactionRows: 20 });
+  const insert = (from: number, to: number): string =>
+    `WITH RECURSIVE n (i) AS (SELECT ${from} UNION ALL SELECT i + 1 FROM n WHERE i < ${to}) INSERT INTO t SELECT i, 0 FROM n`;
+  lab.runAt(T, insert(1, 19));
+  lab.runAt(T + 1_000_000n, insert(20, 30));
+  const [first] = await lab.read();
+  assert.equal(first!.batch.count, 19);
+  await mark(lab, first!);
+  const [second] = await lab.read();
+  assert.deepEqual(keysOf(second!).length, 11);
+});
+
+Deno.test("a transaction beyond the limit is sent in several rounds, and none of it twice", async () => {
+  for (const maxTransactionRows of [1, 2, 7]) {
+    await using lab = await CoreLab.open(PLAIN, { maxTransactionRows });
+    lab.run("INSERT INTO t VALUES (1, 0), (2, 0), (3, 0), (4, 0), (5, 0), (6, 0), (7, 0), (8, 0), (9, 0)");
+    const sent: unknown[] = [];
+    for (let rounds = await lab.read(); rounds.length > 0; rounds = await lab.read()) {
+      for (const round of rounds) {
+        sent.push(...keysOf(round));
+        await mark(lab, round);
+      }
+    }
+    assert.deepEqual(sent, [1n, 2n, 3n, 4n, 5n, 6n, 7n, 8n, 9n]);
+  }
+});
+
+Deno.test("each shard gets its own batch, and a table with a UNIQUE index goes to one", async () => {
+  await using lab = await CoreLab.open(`${PLAIN}; CREATE TABLE u (id INTEGER PRIMARY KEY, a UNIQUE)`, {
+    shards: 4,
+  });
+  lab.run("INSERT INTO u VALUES (1, 1), (2, 2), (3, 3), (4, 4), (5, 5)");
+  assert.equal((await lab.read()).length, 1);
+  lab.run("INSERT INTO t VALUES (1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 6), (7, 7), (8, 8)");
+  const rounds = await lab.read();
+  assert.ok(rounds.length > 1);
+  assert.equal(rounds.reduce((sum, { batch }) => sum + batch.count, 0), 13);
+});
+
+Deno.test("what is marked leaves the global log, what was captured meanwhile does not", async () => {
+  await using lab = await CoreLab.open(PLAIN);
+  lab.run("INSERT INTO t VALUES (1, 1), (2, 2)");
+  const [round] = await lab.read();
+  lab.run("INSERT INTO t VALUES (3, 3)");
+  await mark(lab, round!);
+  assert.deepEqual(lab.captured("t", "id"), ["insert|3"]);
+  assert.deepEqual(
+    lab.lines(`SELECT id, state, shard, sequence FROM "__harmonylite__t_change_log"`),
+    ["1|1|1|7", "2|1|1|7", "3|0|NULL|NULL"],
+  );
+});
+
+Deno.test("marking goes on where it was interrupted", async () => {
+  await using lab = await CoreLab.open(PLAIN);
+  lab.run(
+    `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000) INSERT INTO t SELECT i, 0 FROM n`,
+  );
+  const [round] = await lab.read();
+  await mark(lab, round!);
+  await mark(lab, round!);
+  assert.deepEqual(lab.lines(`SELECT count(*) FROM "${GLOBAL_LOG}"`), ["0"]);
+  assert.deepEqual(lab.lines(`SELECT count(*) FROM "__harmonylite__t_change_log" WHERE state = 1`), [
+    "10000",
+  ]);
+});
+
+Deno.test("changes of an excluded table wait, and hold up nothing", async () => {
+  await using lab = await CoreLab.open(`${PLAIN}; CREATE TABLE mine (id INTEGER PRIMARY KEY)`);
+  lab.run("INSERT INTO mine VALUES (1)");
+  lab.run(`UPDATE "${GLOBAL_LOG}" SET table_name = 'no such table'`);
+  lab.run("INSERT INTO t VALUES (1, 1)");
+  assert.deepEqual((await lab.read()).map(keysOf), [[1n]]);
+});
