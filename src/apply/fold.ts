@@ -116,7 +116,7 @@ export class Fold {
       return "kept";
     }
     if (event.type === "delete") this.#remove(plan, event);
-    else this.#write(plan, key, event, own);
+    else this.#write(plan, key, event, isOwn || own !== undefined);
     return "written";
   }
 
@@ -195,11 +195,15 @@ export class Fold {
     this.#complete(plan, key, own, event);
   }
 
-  #write(plan: EventPlan, key: SqlValue[], event: ChangeEvent, own: OwnChange | undefined): void {
+  /**
+   * `isLocal`: this node has changed the row. Then columns that the event lacks may hold here what no other node has: the
+   * application wrote them before our triggers knew them, or with a change that has just lost.
+   */
+  #write(plan: EventPlan, key: SqlValue[], event: ChangeEvent, isLocal: boolean): void {
     this.#displace(plan, event, false);
     const { values, statements } = plan.bind(event);
     if (!put(plan.table, event, values, statements)) throw new RowRefusedError(plan.table.name);
-    if (own && plan.missing.length > 0) this.#relog(plan.table, key, event.ts!);
+    if (isLocal && plan.missing.length > 0) this.#relog(plan.table, key, event.ts!);
   }
 
   #remove(plan: EventPlan, event: ChangeEvent): void {

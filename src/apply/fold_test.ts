@@ -215,6 +215,16 @@ Deno.test("displacement: values swapped in one transaction end as they were writ
   assert.deepEqual(lab.lines(ALL), ["1|2|'x'", "2|1|'y'"]);
 });
 
+Deno.test("what was written to a new column before our triggers knew it is logged anew when it comes back", async () => {
+  await using lab = await CoreLab.open(PLAIN);
+  lab.run("BEGIN; ALTER TABLE t ADD COLUMN b; INSERT INTO t VALUES (1, 'a', 'b'); COMMIT");
+  assert.deepEqual(lab.captured("t", "a"), ["insert|a"]);
+  await comeBack(lab);
+  assert.equal(lab.captured("t", "a", "b").at(-1), "update|a|b");
+  await comeBack(lab);
+  assert.equal(lab.captured("t", "a", "b").length, 2, "and that is all");
+});
+
 Deno.test("keys: 'a' and 'A' under NOCASE are one row, and its spelling travels", async () => {
   await using lab = await CoreLab.open("CREATE TABLE t (k TEXT COLLATE NOCASE PRIMARY KEY, a)");
   await lab.receive(put(1n, { k: "a", a: 1n }), put(2n, { k: "A", a: 2n }));
