@@ -87,7 +87,8 @@ Deno.test("with four shards, and compression on some nodes only, all streams are
       `WITH RECURSIVE n(i) AS (VALUES (${index * 1000}) UNION ALL SELECT i + 1 FROM n LIMIT 300)
        INSERT INTO books SELECT i, 'book ' || i, i, i / 3.0 FROM n;
        INSERT INTO tags SELECT 'tag', id FROM books WHERE id BETWEEN ${index * 1000} AND ${index * 1000 + 99};
-       INSERT INTO members SELECT id, 'm' || id || '@example.org' FROM books WHERE id % 1000 < 50;`,
+       INSERT INTO members SELECT id, 'm' || id || '@example.org' FROM books
+         WHERE id BETWEEN ${index * 1000} AND ${index * 1000 + 49};`,
     )
   ));
   await eventually(
