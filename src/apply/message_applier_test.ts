@@ -3,9 +3,12 @@ import { CoreLab, joined, LAB_TIME_NS, type LabEvent } from "../../tests/support
 import type { LogMessage } from "../stream/replication_log.ts";
 import { BatchWriter } from "../wire/batch.ts";
 import { encodeEvent, EventShape } from "../wire/codec.ts";
+import type { Database } from "../sqlite/database.ts";
 import type { SqlValue } from "../wire/event.ts";
 import { readPositions } from "./position.ts";
-import { countQuarantined } from "./quarantine.ts";
+
+const countQuarantined = (database: Database): number =>
+  database.count('SELECT count(*) FROM "__harmonylite___quarantine"');
 
 const T = LAB_TIME_NS;
 const PLAIN = "CREATE TABLE t (id INTEGER PRIMARY KEY, a)";

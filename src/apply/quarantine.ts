@@ -16,7 +16,3 @@ export function quarantine(database: Database, message: LogMessage, reason: stri
     message.data,
   );
 }
-
-export function countQuarantined(database: Database): number {
-  return database.count(`SELECT count(*) FROM ${quote(QUARANTINE)}`);
-}

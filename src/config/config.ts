@@ -17,9 +17,6 @@ export type Config = ConfigOf<typeof SCHEMA.members> & {
   readonly nodeIdDerivedFrom: string | undefined;
 };
 
-export type Snapshot = Config["snapshot"];
-export type SnapshotStoreName = Snapshot["store"];
-
 /** `replication_log` → `replicationLog`. */
 export function camelCase(name: string): string {
   return name.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());

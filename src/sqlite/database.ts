@@ -99,11 +99,6 @@ export class Database implements Disposable {
     this.#db.exec("PRAGMA ignore_check_constraints = ON");
   }
 
-  /** Whether writers and readers of this file block each other (a rollback journal) or not (WAL). */
-  get usesWal(): boolean {
-    return this.value("PRAGMA journal_mode") === "wal";
-  }
-
   prepare(sql: string): Statement {
     return this.#db.prepare(sql);
   }
