@@ -5,7 +5,7 @@ import { DatabaseError, HarmonyLiteError, messageOf } from "../lib/errors.ts";
 import { sleep } from "../lib/sleep.ts";
 import type { Logger } from "../observe/logger.ts";
 import { changeLog, GLOBAL_LOG, replacedKeys, SCHEMA_HISTORY } from "../schema/names.ts";
-import { hasTable, listOwn } from "../schema/own_tables.ts";
+import { everFollowed, hasTable, listOwn } from "../schema/own_tables.ts";
 import { Database } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
 import { connectLog } from "./log_connection.ts";
@@ -120,11 +120,8 @@ function countPending(database: Database): number {
 function ownTables(database: Database, all: boolean): string[] {
   const tables = listOwn(database, "table");
   if (all || !hasTable(database, SCHEMA_HISTORY)) return tables;
-  const followed = database.all(`SELECT DISTINCT table_name FROM ${quote(SCHEMA_HISTORY)}`);
-  const going = new Set([
-    GLOBAL_LOG,
-    ...followed.flatMap(([table]) => [changeLog(String(table)), replacedKeys(String(table))]),
-  ]);
+  const logs = everFollowed(database).flatMap((table) => [changeLog(table), replacedKeys(table)]);
+  const going = new Set([GLOBAL_LOG, ...logs]);
   return tables.filter((name) => going.has(name));
 }
 

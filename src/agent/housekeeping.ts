@@ -3,7 +3,7 @@ import { ON_ITS_WAY, type Overlay } from "../apply/overlay.ts";
 import { readPositions } from "../apply/position.ts";
 import { dropCoveredBatches } from "../apply/waiting_batches.ts";
 import type { SchemaTracker } from "../capture/schema_tracker.ts";
-import { sleep } from "../lib/sleep.ts";
+import { pause } from "../lib/sleep.ts";
 import type { Logger } from "../observe/logger.ts";
 import { changeLog, GLOBAL_LOG, rowVersion } from "../schema/names.ts";
 import type { Database } from "../sqlite/database.ts";
@@ -40,8 +40,7 @@ export class Housekeeping {
 
   async run({ signal }: { signal: AbortSignal }): Promise<void> {
     while (!signal.aborted) {
-      // To be aborted is how this loop ends.
-      await sleep(this.#options.cleanupIntervalMs, signal).catch(() => {});
+      await pause(this.#options.cleanupIntervalMs, signal);
       if (!signal.aborted) await this.#cleanUp(signal);
       await this.#mirrorPositions();
     }

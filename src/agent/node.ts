@@ -2,7 +2,7 @@ import { ProcessLock } from "../capture/process_lock.ts";
 import { Watcher } from "../capture/watcher.ts";
 import type { Config } from "../config/config.ts";
 import { messageOf } from "../lib/errors.ts";
-import { sleep } from "../lib/sleep.ts";
+import { pause } from "../lib/sleep.ts";
 import type { Logger } from "../observe/logger.ts";
 import type { ReplicationLog } from "../stream/replication_log.ts";
 import { Housekeeping } from "./housekeeping.ts";
@@ -117,8 +117,7 @@ class NodeLoops {
         stop.abort();
         return;
       }
-      // To be aborted is how this loop ends.
-      await sleep(sleepTimeout - idleMs, signal).catch(() => {});
+      await pause(sleepTimeout - idleMs, signal);
     }
   }
 }

@@ -1,6 +1,6 @@
 import { Backoff } from "../lib/backoff.ts";
 import { messageOf, StreamError } from "../lib/errors.ts";
-import { sleep } from "../lib/sleep.ts";
+import { pause, sleep } from "../lib/sleep.ts";
 import type { Logger } from "../observe/logger.ts";
 import type { Database } from "../sqlite/database.ts";
 import type { LogMessage, ReplicationLog, StreamState } from "../stream/replication_log.ts";
@@ -63,7 +63,9 @@ export class Applier {
     const readers = new Map<string, Promise<void>>();
     const follow = async (state: StreamState): Promise<void> => {
       if (readers.has(state.name)) return;
-      if ((await this.#positionOf(state)).sequence < state.last) this.#behind.set(state.name, state.last);
+      if (positionIn(state, await this.#storedPosition(state.name)).sequence < state.last) {
+        this.#behind.set(state.name, state.last);
+      }
       readers.set(state.name, this.#follow(state, signal).catch(failure.reject));
     };
     try {
@@ -165,12 +167,6 @@ export class Applier {
     if (this.#behind.size === 0) this.#caughtUp.resolve();
   }
 
-  async #positionOf(state: StreamState): Promise<Position> {
-    const fresh = { stream: state.name, shard: state.shard, created: state.created, sequence: 0, time: 0n };
-    const stored = await this.#storedPosition(state.name);
-    return stored && !isRecreated(stored, state) ? stored : fresh;
-  }
-
   #storedPosition(stream: string): Promise<Position | undefined> {
     const { database } = this.#options;
     return database.look(() => readPosition(database, stream));
@@ -179,9 +175,9 @@ export class Applier {
   /** The position to read from. A stream that was recreated is read from its start, and own changes it lost are sent again. */
   async #startOver(state: StreamState, signal: AbortSignal): Promise<Position> {
     const { database, logger, messages } = this.#options;
-    const position = await this.#positionOf(state);
     const stored = await this.#storedPosition(state.name);
-    if (stored && !isRecreated(stored, state)) return position;
+    const position = positionIn(state, stored);
+    if (position === stored) return position;
     if (stored) {
       logger.warn("Stream was recreated, starting over", { stream: state.name, created: state.created });
     }
@@ -229,6 +225,12 @@ export class Applier {
   }
 }
 
+/** The position to read a stream from: the stored one, if it is of this stream. */
+function positionIn(state: StreamState, stored: Position | undefined): Position {
+  if (stored && !isRecreated(stored, state)) return stored;
+  return { stream: state.name, shard: state.shard, created: state.created, sequence: 0, time: 0n };
+}
+
 /** Another creation time, or an end before our position: the stream under this name is another one. */
 function isRecreated(position: Position, state: StreamState): boolean {
   return position.created !== state.created || position.sequence > state.last;
@@ -236,13 +238,4 @@ function isRecreated(position: Position, state: StreamState): boolean {
 
 function isCode(error: unknown, code: string): boolean {
   return error instanceof StreamError && error.code === code;
-}
-
-/** Waits, and returns early when the signal is aborted. */
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  try {
-    await sleep(ms, signal);
-  } catch (error) {
-    if (!signal.aborted) throw error;
-  }
 }

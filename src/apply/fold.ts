@@ -1,9 +1,9 @@
 import type { Database, Parameter, Statement } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
-import type { CapturedChange, ChangeReader } from "../capture/change_reader.ts";
+import { type CapturedChange, type ChangeReader, travellingColumns } from "../capture/change_reader.ts";
 import { replacedKeys } from "../schema/names.ts";
 import { logRow, raiseClock, TICK } from "../capture/trigger_sql.ts";
-import type { FollowedTable, Schema } from "../schema/followed_tables.ts";
+import { type FollowedTable, type Schema, shapesOf } from "../schema/followed_tables.ts";
 import { sameKey } from "../schema/row_conditions.ts";
 import { type ChangeEvent, RawText, type SqlValue } from "../wire/event.ts";
 import { CborWriter } from "../wire/cbor.ts";
@@ -134,7 +134,7 @@ export class Fold {
   #isOwn(table: FollowedTable, event: ChangeEvent): boolean {
     if (event.node !== this.#node) return false;
     const change = this.#changes.one(table.name, event.id);
-    return change !== undefined && change.ts === event.ts && sameContent(change, table, event);
+    return change !== undefined && change.ts === event.ts && sameContent(change, event);
   }
 
   /**
@@ -183,7 +183,7 @@ export class Fold {
     if (own.ts !== event.ts) return own.ts > event.ts!;
     if (event.node !== this.#node) return this.#node > event.node;
     const change = this.#changes.one(table.name, own.id);
-    return change !== undefined && ownHash(table, change) > event.hash;
+    return change !== undefined && ownHash(change) > event.hash;
   }
 
   /**
@@ -264,7 +264,7 @@ export class Fold {
   #hadOneShape({ name }: FollowedTable): boolean {
     let hadOne = this.#oneShape.get(name);
     if (hadOne === undefined) {
-      hadOne = [...this.#schema.shapes.values()].filter(({ table }) => table === name).length === 1;
+      hadOne = shapesOf(this.#schema, name).length === 1;
       this.#oneShape.set(name, hadOne);
     }
     return hadOne;
@@ -335,23 +335,17 @@ function versionKey(key: readonly SqlValue[]): Parameter[] {
   return key.map((value) => value === null ? NULL_KEY : bindable(value));
 }
 
-/** A delete travels with its key alone. */
-function travels(table: FollowedTable, change: CapturedChange): { columns: string[]; values: SqlValue[] } {
-  const isKey = (column: string): boolean => table.key.some(({ name }) => name === column);
-  const columns = change.shape.columns.filter((column) => change.type !== "delete" || isKey(column));
-  return {
-    columns,
-    values: columns.map((column) => change.values[change.shape.columns.indexOf(column)] ?? null),
-  };
+/** The values with which a change travels, in the order of its travelling columns. */
+function travellingValues(change: CapturedChange): readonly SqlValue[] {
+  if (change.type !== "delete") return change.values;
+  return travellingColumns(change).map((column) =>
+    change.values[change.shape.columns.indexOf(column)] ?? null
+  );
 }
 
-function sameContent(change: CapturedChange, table: FollowedTable, event: ChangeEvent): boolean {
+function sameContent(change: CapturedChange, event: ChangeEvent): boolean {
   if ((change.type === "delete") !== (event.type === "delete")) return false;
-  if (change.type !== "delete") {
-    return change.shape.columns.length === event.columns.length &&
-      event.values.every((value, at) => sameValue(value, change.values[at] ?? null));
-  }
-  const { values } = travels(table, change);
+  const values = travellingValues(change);
   return values.length === event.values.length &&
     event.values.every((value, at) => sameValue(value, values[at]!));
 }
@@ -367,8 +361,15 @@ function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 /** The content hash that the event of a captured change has. */
-function ownHash(table: FollowedTable, change: CapturedChange): number {
-  const { columns, values } = travels(table, change);
-  const shape = new EventShape(table.name, columns, undefined);
-  return writeEvent(new CborWriter(1024), shape, 1n, change.type, change.id, change.ts, values);
+function ownHash(change: CapturedChange): number {
+  const shape = new EventShape(change.shape.table, travellingColumns(change), undefined);
+  return writeEvent(
+    new CborWriter(1024),
+    shape,
+    1n,
+    change.type,
+    change.id,
+    change.ts,
+    travellingValues(change),
+  );
 }

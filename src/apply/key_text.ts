@@ -1,3 +1,4 @@
+import { foldCase } from "../lib/ascii.ts";
 import { RawText, type SqlValue } from "../wire/event.ts";
 import type { KeyColumn } from "../sqlite/catalog.ts";
 
@@ -22,7 +23,7 @@ function valueText(value: SqlValue, collation: string): string {
 function collate(text: string, collation: string): string {
   switch (collation.toUpperCase()) {
     case "NOCASE":
-      return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
+      return foldCase(text);
     case "RTRIM":
       return text.replace(/ +$/, "");
     default:

@@ -1,5 +1,5 @@
 import type { Database, Parameter, Row, Statement } from "../sqlite/database.ts";
-import type { FollowedTable, Schema } from "../schema/followed_tables.ts";
+import { type FollowedTable, type Schema, shapesOf } from "../schema/followed_tables.ts";
 import { isOurs } from "../schema/names.ts";
 import { WireError } from "../lib/errors.ts";
 import { type ChangeEvent, RawText, type SqlValue } from "../wire/event.ts";
@@ -139,18 +139,14 @@ export class Planner {
     if (isOurs(event.table)) {
       throw new WireError(`Cannot apply a change of "${event.table}": that table is not a user's`);
     }
-    const wasDropped = [...this.#schema.shapes.values()].some((shape) => shape.table === event.table);
+    const wasDropped = shapesOf(this.#schema, event.table).length > 0;
     if (!wasDropped && !this.#schema.passedOver.has(event.table)) throw this.#behind(event, "that table");
     return undefined;
   }
 
   /** A column that this table had once and lost is left out; one that it never had has to be waited for. */
   #judgeColumns(event: ChangeEvent, table: FollowedTable): void {
-    const known = new Set(
-      [...this.#schema.shapes.values()].filter((shape) => shape.table === table.name).flatMap((shape) =>
-        shape.columns
-      ),
-    );
+    const known = new Set(shapesOf(this.#schema, table.name).flatMap((shape) => shape.columns));
     const unknown = event.columns.find((column) => !known.has(column));
     if (unknown !== undefined) throw this.#behind(event, `the column "${unknown}"`);
     const keyless = table.key.find(({ name }) => !event.columns.includes(name));

@@ -30,7 +30,7 @@ export function readPosition(database: Database, stream: string): Position | und
   return readPositions(database).find((position) => position.stream === stream);
 }
 
-/** Inside a write transaction.. */
+/** Inside a write transaction. */
 export function storePosition(database: Database, position: Position): void {
   const { stream, shard, created, sequence, time } = position;
   database.run(

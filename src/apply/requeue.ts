@@ -1,7 +1,7 @@
 import type { Database } from "../sqlite/database.ts";
 import { literal, quote } from "../sqlite/identifier.ts";
-import { changeLog, GLOBAL_LOG, SCHEMA_HISTORY } from "../schema/names.ts";
-import { listOwn } from "../schema/own_tables.ts";
+import { changeLog, GLOBAL_LOG } from "../schema/names.ts";
+import { everFollowed, listOwn } from "../schema/own_tables.ts";
 import type { Position } from "./position.ts";
 
 /**
@@ -9,15 +9,14 @@ import type { Position } from "./position.ts";
  * They keep their clock, so they count as what they are: old.
  */
 export function requeueUnread(database: Database, lost: Position): void {
-  const tables = database.all(`SELECT DISTINCT table_name FROM ${quote(SCHEMA_HISTORY)}`);
   const there = new Set(listOwn(database, "table"));
-  for (const [table] of tables) {
-    const log = changeLog(String(table));
+  for (const table of everFollowed(database)) {
+    const log = changeLog(table);
     if (!there.has(log)) continue;
     const unread = `shard = ${lost.shard} AND sequence > ${lost.sequence}`;
     database.exec(
       `INSERT INTO ${quote(GLOBAL_LOG)} (change_table_id, table_name)
-         SELECT id, ${literal(String(table))} FROM ${quote(log)} WHERE ${unread} ORDER BY id;
+         SELECT id, ${literal(table)} FROM ${quote(log)} WHERE ${unread} ORDER BY id;
        UPDATE ${quote(log)} SET state = 0, shard = NULL, sequence = NULL WHERE ${unread}`,
     );
   }

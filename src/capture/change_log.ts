@@ -1,3 +1,4 @@
+import { foldCase } from "../lib/ascii.ts";
 import type { Database } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
 import {
@@ -51,8 +52,9 @@ function createTablesOf(database: Database, table: FollowedTable): void {
 
 /**
  * `val_` columns have no type, so that no affinity rewrites a value. `shape` is the row of the schema history that says
- * which of them hold the change. No AUTOINCREMENT, which would write one page more for each transaction: housekeeping
- * leaves the newest row, so ids rise all the same. `shard` and `sequence` say where the change lies in the streams once it is acknowledged.
+ * which of them hold the change; `shard` and `sequence` say where it lies in the streams once it is acknowledged.
+ * No AUTOINCREMENT, which would write one page more for each transaction: housekeeping leaves the newest row, so ids rise
+ * all the same.
  */
 function createChangeLog(database: Database, table: FollowedTable): void {
   const name = changeLog(table.name);
@@ -69,14 +71,9 @@ function createChangeLog(database: Database, table: FollowedTable): void {
     database.all("SELECT lower(name) FROM pragma_table_info(?)", name).map(([column]) => column),
   );
   for (const column of columns) {
-    if (there.has(asciiLower(column))) continue;
+    if (there.has(foldCase(column))) continue;
     database.exec(`ALTER TABLE ${quote(name)} ADD COLUMN ${quote(column)}`);
   }
-}
-
-/** As SQLite folds names: ASCII letters only. */
-function asciiLower(name: string): string {
-  return name.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
 
 /**

@@ -2,7 +2,7 @@ import type { Database, Parameter, Row, Statement } from "../sqlite/database.ts"
 import { quote } from "../sqlite/identifier.ts";
 import { changeLog, valueColumn } from "../schema/names.ts";
 import { hasTable } from "../schema/own_tables.ts";
-import type { Schema, TableShape } from "../schema/followed_tables.ts";
+import { type Schema, shapesOf, type TableShape } from "../schema/followed_tables.ts";
 import { type ChangeType, RawText, type SqlValue } from "../wire/event.ts";
 
 /** A change as the triggers logged it. */
@@ -16,6 +16,13 @@ export interface CapturedChange {
   readonly shape: TableShape;
   /** In the order of `shape.columns`; of a delete only the key columns are reliable. */
   readonly values: readonly SqlValue[];
+}
+
+/** The columns with which a change travels, in ascending code-unit order: a delete with its key alone. */
+export function travellingColumns(
+  { shape, type }: Pick<CapturedChange, "shape" | "type">,
+): readonly string[] {
+  return type === "delete" ? [...shape.key].sort() : shape.columns;
 }
 
 interface ShapeStatements {
@@ -91,7 +98,7 @@ export class ChangeReader {
     const followed = this.#schema.tables.get(table);
     if (followed) return this.#schema.shapes.get(followed.shapeId);
     if (this.#schema.passedOver.has(table) || !hasTable(this.#database, changeLog(table))) return undefined;
-    return [...this.#schema.shapes.values()].findLast((shape) => shape.table === table);
+    return shapesOf(this.#schema, table).at(-1);
   }
 
   #prepare(shape: TableShape): ShapeStatements {

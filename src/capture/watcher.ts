@@ -1,5 +1,5 @@
 import { messageOf } from "../lib/errors.ts";
-import { sleep } from "../lib/sleep.ts";
+import { pause } from "../lib/sleep.ts";
 import type { Wakeup } from "../lib/wakeup.ts";
 import type { Logger } from "../observe/logger.ts";
 import { FileEvents, provesHarmless } from "./file_events.ts";
@@ -60,7 +60,6 @@ export class Watcher implements Disposable {
 async function poll(wakeup: Wakeup, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     wakeup.notify();
-    // To be aborted is how this loop ends.
-    await sleep(POLL_MS, signal).catch(() => {});
+    await pause(POLL_MS, signal);
   }
 }

@@ -1,4 +1,4 @@
-import type { CapturedChange } from "../capture/change_reader.ts";
+import { type CapturedChange, travellingColumns } from "../capture/change_reader.ts";
 import type { Schema } from "../schema/followed_tables.ts";
 import type { BatchWriter } from "../wire/batch.ts";
 import { EventShape } from "../wire/codec.ts";
@@ -47,14 +47,14 @@ export class ChangeEncoder {
     batch.add(event, change.type, change.id, change.ts, values);
   }
 
-  /** A delete travels with its key alone. */
-  #form({ shape, type }: CapturedChange): Form {
-    const isDelete = type === "delete";
+  #form(change: CapturedChange): Form {
+    const { shape } = change;
+    const isDelete = change.type === "delete";
     const id = `${shape.id}${isDelete ? "-" : "+"}`;
     let form = this.#forms.get(id);
     if (!form) {
       const keyNames = [...shape.key].sort();
-      const columns = isDelete ? keyNames : shape.columns;
+      const columns = travellingColumns(change);
       const at = (column: string): number => shape.columns.indexOf(column);
       form = {
         event: new EventShape(shape.table, columns, this.#schema.hash),

@@ -43,6 +43,11 @@ export interface Schema {
   readonly shapes: ReadonlyMap<number, TableShape>;
 }
 
+/** Every shape that a table ever had here, the oldest first. */
+export function shapesOf(schema: Schema, table: string): TableShape[] {
+  return [...schema.shapes.values()].filter((shape) => shape.table === table);
+}
+
 export function schemaVersion(database: Database): number {
   return database.count("PRAGMA schema_version");
 }

@@ -56,6 +56,13 @@ export function listOwn(database: Database, type: "table" | "trigger" | "index")
     .filter(isOurs);
 }
 
+/** Names of all tables that were ever followed in this database, also of those that are gone. */
+export function everFollowed(database: Database): string[] {
+  return database
+    .all(`SELECT DISTINCT table_name FROM ${quote(SCHEMA_HISTORY)}`)
+    .map(([table]) => String(table));
+}
+
 export function hasTable(database: Database, name: string): boolean {
   return database.get(
     "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ? COLLATE NOCASE",
