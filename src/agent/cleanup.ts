@@ -4,7 +4,7 @@ import type { Config } from "../config/config.ts";
 import { DatabaseError, HarmonyLiteError, messageOf } from "../lib/errors.ts";
 import { sleep } from "../lib/sleep.ts";
 import type { Logger } from "../observe/logger.ts";
-import { changeLog, GLOBAL_LOG, replacedKeys, SCHEMA_HISTORY } from "../schema/names.ts";
+import { absentColumns, changeLog, GLOBAL_LOG, replacedKeys, SCHEMA_HISTORY } from "../schema/names.ts";
 import { everFollowed, hasTable, listOwn } from "../schema/own_tables.ts";
 import { Database } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
@@ -120,7 +120,11 @@ function countPending(database: Database): number {
 function ownTables(database: Database, all: boolean): string[] {
   const tables = listOwn(database, "table");
   if (all || !hasTable(database, SCHEMA_HISTORY)) return tables;
-  const logs = everFollowed(database).flatMap((table) => [changeLog(table), replacedKeys(table)]);
+  const logs = everFollowed(database).flatMap((table) => [
+    changeLog(table),
+    replacedKeys(table),
+    absentColumns(table),
+  ]);
   const going = new Set([GLOBAL_LOG, ...logs]);
   return tables.filter((name) => going.has(name));
 }

@@ -1,6 +1,7 @@
 import type { Database, Parameter, Row, Statement } from "../sqlite/database.ts";
 import { type FollowedTable, type Schema, shapesOf } from "../schema/followed_tables.ts";
 import { isOurs } from "../schema/names.ts";
+import { presentName } from "../schema/shape_history.ts";
 import { WireError } from "../lib/errors.ts";
 import { type ChangeEvent, RawText, type SqlValue } from "../wire/event.ts";
 import { deleteRow, insertRow, selectClashing, updateRow } from "./row_sql.ts";
@@ -128,11 +129,26 @@ export class Planner {
   #make(event: ChangeEvent): EventPlan | undefined {
     const table = this.#schema.tables.get(event.table);
     if (!table) return this.#passOver(event);
-    this.#judgeColumns(event, table);
+    const columns = this.#presentNames(table, event.columns);
+    this.#judgeColumns(event, table, columns);
     const name = JSON.stringify([event.table, event.columns]);
     let plan = this.#byName.get(name);
-    if (!plan) this.#byName.set(name, plan = new EventPlan(this.#database, table, event.columns));
+    if (!plan) {
+      plan = new EventPlan(this.#database, table, columns);
+      this.#byName.set(name, plan);
+    }
     return plan;
+  }
+
+  /** A column that was renamed here may still come under its old name, from nodes that have yet to rename it. */
+  #presentNames(table: FollowedTable, columns: readonly string[]): string[] {
+    const shapes = shapesOf(this.#schema, table.name);
+    const there = new Set(table.columns.map(({ name }) => name));
+    return columns.map((column) => {
+      if (there.has(column)) return column;
+      const name = presentName(shapes, column);
+      return columns.includes(name) ? column : name;
+    });
   }
 
   #passOver(event: ChangeEvent): undefined {
@@ -145,11 +161,11 @@ export class Planner {
   }
 
   /** A column that this table had once and lost is left out; one that it never had has to be waited for. */
-  #judgeColumns(event: ChangeEvent, table: FollowedTable): void {
+  #judgeColumns(event: ChangeEvent, table: FollowedTable, columns: readonly string[]): void {
     const known = new Set(shapesOf(this.#schema, table.name).flatMap((shape) => shape.columns));
-    const unknown = event.columns.find((column) => !known.has(column));
+    const unknown = columns.find((column) => !known.has(column));
     if (unknown !== undefined) throw this.#behind(event, `the column "${unknown}"`);
-    const keyless = table.key.find(({ name }) => !event.columns.includes(name));
+    const keyless = table.key.find(({ name }) => !columns.includes(name));
     if (keyless) throw this.#behind(event, `a change without the key column "${keyless.name}"`);
   }
 

@@ -4,13 +4,15 @@ import { quote } from "../sqlite/identifier.ts";
 import {
   type FollowedTable,
   readSchema,
+  type Renames,
   type Schema,
   schemaVersion,
   type TableFilter,
 } from "../schema/followed_tables.ts";
-import { changeLog, replacedKeys, rowVersion, valueColumn } from "../schema/names.ts";
-import { createOwnTables, hasTable, listOwn } from "../schema/own_tables.ts";
-import { captureTriggers } from "./trigger_sql.ts";
+import { absentColumns, changeLog, replacedKeys, rowVersion, valueColumn } from "../schema/names.ts";
+import { createOwnTables, everFollowed, hasTable, listOwn } from "../schema/own_tables.ts";
+import { presentName, ShapeHistory } from "../schema/shape_history.ts";
+import { captureTriggers, insertTrigger, renamedColumns } from "./trigger_sql.ts";
 
 /** What was done to follow the schema as it is. */
 export interface Installation {
@@ -31,10 +33,12 @@ export async function installCapture(
 ): Promise<Installation> {
   return await database.write(() => {
     createOwnTables(database);
-    const schema = readSchema(database, filter);
+    const history = new ShapeHistory(database);
+    const schema = readSchema(database, filter, history, readRenames(database));
     const tables = [...schema.tables.values()];
     tables.forEach((table) => createTablesOf(database, table));
     const changed = layTriggers(database, tables);
+    for (const name of changed) adoptDropped(database, schema.tables.get(name)!, history);
     return { schema: { ...schema, version: schemaVersion(database) }, changed };
   }, signal);
 }
@@ -47,7 +51,10 @@ export function dropTriggers(database: Database): void {
 function createTablesOf(database: Database, table: FollowedTable): void {
   createChangeLog(database, table);
   createRowVersions(database, table);
-  if (table.uniques.length > 0) createReplacedKeys(database, table);
+  const columns = table.columns.map(({ name }) => name).filter((name) => name !== table.rowid);
+  createScratch(database, absentColumns(table.name), columns);
+  if (table.uniques.length === 0) return;
+  createScratch(database, replacedKeys(table.name), table.key.map(({ name }) => valueColumn(name)));
 }
 
 /**
@@ -116,15 +123,35 @@ function renameColumn(database: Database, table: string, from: string, to: strin
   database.exec(`ALTER TABLE ${quote(table)} RENAME COLUMN ${quote(from)} TO ${quote(to)}`);
 }
 
-/** It holds notes for the length of one statement only, so it may be made anew at any time. */
-function createReplacedKeys(database: Database, table: FollowedTable): void {
-  const name = replacedKeys(table.name);
-  const wanted = table.key.map((column) => valueColumn(column.name));
+/** A table that is empty between two statements, so it may be made anew at any time. */
+function createScratch(database: Database, name: string, columns: string[]): void {
   const there = database.all("SELECT name FROM pragma_table_info(?)", name).map(([column]) => column);
-  if (there.join("\0") === wanted.join("\0")) return;
+  if (there.join("\0") === columns.join("\0")) return;
   database.exec(
-    `DROP TABLE IF EXISTS ${quote(name)}; CREATE TABLE ${quote(name)} (${wanted.map(quote).join(", ")})`,
+    `DROP TABLE IF EXISTS ${quote(name)}; CREATE TABLE ${quote(name)} (${columns.map(quote).join(", ")})`,
   );
+}
+
+/**
+ * After a column was dropped, and before our triggers were laid anew, changes were logged with NULL in its place. They are
+ * not to say NULL to nodes that still have it: behind the last one that held a value they become changes without it.
+ */
+function adoptDropped(database: Database, { name, columns }: FollowedTable, history: ShapeHistory): void {
+  const log = quote(changeLog(name));
+  const present = new Set(columns.map((column) => column.name));
+  for (const [id] of database.all(`SELECT DISTINCT shape FROM ${log} WHERE sequence IS NULL`)) {
+    const shape = history.shapes.get(Number(id));
+    const lost = shape?.columns.filter((column) => !present.has(presentName(history.of(name), column))) ?? [];
+    if (!shape || lost.length === 0) continue;
+    const rest = shape.columns.filter((column) => !lost.includes(column));
+    const held = lost.map((column) => `${quote(valueColumn(column))} IS NOT NULL`).join(" OR ");
+    database.run(
+      `UPDATE ${log} SET shape = ? WHERE shape = ? AND sequence IS NULL
+       AND id > coalesce((SELECT max(id) FROM ${log} WHERE ${held}), 0)`,
+      BigInt(history.find(name, rest, shape.key).id),
+      id!,
+    );
+  }
 }
 
 /** Drops our triggers that are not as they should be, creates those that are missing; names the tables concerned. */
@@ -142,6 +169,17 @@ function layTriggers(database: Database, tables: FollowedTable[]): string[] {
   const missing = wanted.filter(({ name }) => !right.has(name));
   for (const { sql } of missing) database.exec(sql);
   return [...new Set(missing.map(({ table }) => table.name))];
+}
+
+/** What was renamed since our triggers were laid. */
+function readRenames(database: Database): Renames {
+  const triggers = readTriggers(database);
+  return new Map(
+    everFollowed(database).flatMap((table) => {
+      const sql = triggers.get(insertTrigger(table));
+      return sql === undefined ? [] : [[table, renamedColumns(table, sql)]];
+    }),
+  );
 }
 
 function readTriggers(database: Database): Map<string, string> {

@@ -2,7 +2,8 @@ import type { Database, Parameter, Row, Statement } from "../sqlite/database.ts"
 import { quote } from "../sqlite/identifier.ts";
 import { changeLog, valueColumn } from "../schema/names.ts";
 import { hasTable } from "../schema/own_tables.ts";
-import { type Schema, shapesOf, type TableShape } from "../schema/followed_tables.ts";
+import { type Schema, shapesOf } from "../schema/followed_tables.ts";
+import type { TableShape } from "../schema/shape_history.ts";
 import { type ChangeType, RawText, type SqlValue } from "../wire/event.ts";
 
 /** A change as the triggers logged it. */

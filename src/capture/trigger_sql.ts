@@ -1,7 +1,15 @@
 import type { Database } from "../sqlite/database.ts";
-import { literal, quote } from "../sqlite/identifier.ts";
+import { literal, quote, quotedNames } from "../sqlite/identifier.ts";
 import type { ChangeType } from "../wire/event.ts";
-import { changeLog, CLOCK, GLOBAL_LOG, replacedKeys, valueColumn } from "../schema/names.ts";
+import {
+  absentColumns,
+  changeLog,
+  CLOCK,
+  columnOf,
+  GLOBAL_LOG,
+  replacedKeys,
+  valueColumn,
+} from "../schema/names.ts";
 import { holdsUnique, sameKey } from "../schema/row_conditions.ts";
 import type { FollowedTable } from "../schema/followed_tables.ts";
 
@@ -11,6 +19,10 @@ import type { FollowedTable } from "../schema/followed_tables.ts";
  * The application's own SQLite runs these triggers inside its own transactions, and may be 3.35. Inside a trigger the
  * outer statement's conflict clause replaces that of our statements, so only ON CONFLICT DO UPDATE is used, which it
  * leaves alone. No function that needs `trusted_schema`.
+ *
+ * SQLite refuses `ALTER TABLE … DROP COLUMN` while a trigger names the column and could not be compiled without it. So
+ * every column that can be dropped is named in a way that has something else to mean then: a column of the same name in
+ * a table of ours that is always empty. It stands behind the user's in the scope of the name, and gives NULL.
  */
 
 /** Wall clock in Unix nanoseconds, to the millisecond. */
@@ -34,6 +46,11 @@ function enterGlobalLog(table: FollowedTable): string {
     SELECT last_insert_rowid(), ${literal(table.name)} WHERE changes() > 0`;
 }
 
+/** The clock as a table of one row, with a column that no user's column hides. */
+const NOW_NAME = "__harmonylite__now";
+const NOW = quote(NOW_NAME);
+const CLOCK_ROW = `(SELECT ts AS ${NOW} FROM ${quote(CLOCK)} WHERE id = 1)`;
+
 /** Logs a change: `source` names where the values come from, `from` is the rest of the SELECT. */
 function logChange(
   table: FollowedTable,
@@ -45,7 +62,7 @@ function logChange(
   const targets = columns.map((column) => quote(valueColumn(column))).join(", ");
   const values = columns.map(source).join(", ");
   return `INSERT INTO ${quote(changeLog(table.name))} (${targets}, type, created_at, state, ts, shape)
-    SELECT ${values}, ${literal(type)}, clock.ts / 1000000, 0, clock.ts, ${table.shapeId} FROM ${from}`;
+    SELECT ${values}, ${literal(type)}, ${NOW} / 1000000, 0, ${NOW}, ${table.shapeId} FROM ${from}`;
 }
 
 function columnNames(table: FollowedTable): string[] {
@@ -57,8 +74,10 @@ function columnNames(table: FollowedTable): string[] {
  * trigger changed the same row and fired before ours: it would be logged last, and every replica would keep the old value.
  */
 export function logRow(table: FollowedTable, type: ChangeType, condition: string): string[] {
-  const from = `${quote(table.name)} AS row, ${quote(CLOCK)} AS clock WHERE clock.id = 1 AND ${condition}`;
-  const source = (column: string): string => `row.${quote(column)}`;
+  // A natural join gives a name that both sides have to the left one, and asks for nothing that either lacks.
+  const from = `${quote(table.name)} AS row NATURAL LEFT JOIN ${quote(absentColumns(table.name))}
+    JOIN ${CLOCK_ROW} WHERE ${condition}`;
+  const source = (column: string): string => column === table.rowid ? `row.${quote(column)}` : quote(column);
   return [logChange(table, columnNames(table), type, source, from), enterGlobalLog(table)];
 }
 
@@ -72,13 +91,17 @@ function isNew(table: FollowedTable): string {
 const ofNew = (column: string): string => `NEW.${quote(column)}`;
 const ofOld = (column: string): string => `OLD.${quote(column)}`;
 
-function logDelete(
-  table: FollowedTable,
-  columns: readonly string[],
-  source: (column: string) => string,
-): string[] {
-  const from = `${quote(CLOCK)} AS clock WHERE clock.id = 1`;
-  return [logChange(table, columns, "delete", source, from), enterGlobalLog(table)];
+/** Logs the row of OLD as deleted. In a SELECT of its own OLD means the row, and what the row lacks means the join outside. */
+function logOldRow(table: FollowedTable): string[] {
+  const from = `${CLOCK_ROW} LEFT JOIN ${quote(absentColumns(table.name))} AS old`;
+  const source = (column: string): string => `(SELECT ${ofOld(column)})`;
+  return [logChange(table, columnNames(table), "delete", source, from), enterGlobalLog(table)];
+}
+
+/** Logs a key as deleted; its columns cannot be dropped. */
+function logOldKey(table: FollowedTable, source: (column: string) => string): string[] {
+  const keyNames = table.key.map(({ name }) => name);
+  return [logChange(table, keyNames, "delete", source, CLOCK_ROW), enterGlobalLog(table)];
 }
 
 /** Removes the notes, which logs a delete for each row that is gone; before the tick of the row that replaced them. */
@@ -93,17 +116,37 @@ function forgetNote(table: FollowedTable): string[] {
   return [`DELETE FROM ${quote(replacedKeys(table.name))} WHERE ${noted}`];
 }
 
+/** The name of the trigger that logs inserts into a table. */
+export function insertTrigger(table: string): string {
+  return `${changeLog(table)}_on_insert`;
+}
+
+/**
+ * Which columns have another name now than when a trigger was made: `ALTER TABLE … RENAME COLUMN` changes names in the
+ * text of triggers too, but not those of our change log's columns.
+ *
+ * @param sql text of the table's insert trigger as `sqlite_schema` has it
+ * @returns name of the column when the trigger was made, to its name now
+ */
+export function renamedColumns(table: string, sql: string): Map<string, string> {
+  const names = quotedNames(sql);
+  // The columns of the change log, then where their values come from: as many of one as of the other.
+  const logged = names.slice(names.indexOf(changeLog(table)) + 1, names.indexOf(NOW_NAME));
+  const targets = logged.slice(0, logged.length / 2).map(columnOf);
+  const pairs = targets.map((before, at): [string, string] => [before, logged[targets.length + at]!]);
+  return new Map(pairs.filter(([before, after]) => before !== after));
+}
+
 /** Trigger name to the text of the whole statement, as `sqlite_schema` keeps it. */
 export function captureTriggers(table: FollowedTable): Map<string, string> {
   const base = changeLog(table.name);
   const on = quote(table.name);
-  const keyNames = table.key.map((column) => column.name);
   const triggers = new Map<string, string>();
   const add = (name: string, event: string, steps: string[]): void => {
     const body = steps.map((step) => `  ${step};\n`).join("");
     triggers.set(name, `CREATE TRIGGER ${quote(name)} ${event}\nBEGIN\n${body}END`);
   };
-  add(`${base}_on_insert`, `AFTER INSERT ON ${on}`, [
+  add(insertTrigger(table.name), `AFTER INSERT ON ${on}`, [
     ...settleReplaced(table),
     TICK,
     ...logRow(table, "insert", isNew(table)),
@@ -115,13 +158,13 @@ export function captureTriggers(table: FollowedTable): Map<string, string> {
   ]);
   add(`${base}_on_delete`, `AFTER DELETE ON ${on}`, [
     TICK,
-    ...logDelete(table, columnNames(table), ofOld),
+    ...logOldRow(table),
     ...forgetNote(table),
   ]);
   add(
     `${base}_on_update_key`,
     `AFTER UPDATE ON ${on} WHEN NOT (${sameKey(table.key, "OLD", ofNew)})`,
-    [TICK, ...logDelete(table, keyNames, ofOld)],
+    [TICK, ...logOldKey(table, ofOld)],
   );
   if (table.uniques.length > 0) addReplaceTriggers(table, add);
   return triggers;
@@ -154,6 +197,6 @@ function addReplaceTriggers(
   add(
     `${base}_on_replace`,
     `AFTER DELETE ON ${notes} WHEN NOT EXISTS (SELECT 1 FROM ${quote(table.name)} AS row WHERE ${gone})`,
-    [TICK, ...logDelete(table, keyNames, (name) => `OLD.${quote(valueColumn(name))}`)],
+    [TICK, ...logOldKey(table, (name) => `OLD.${quote(valueColumn(name))}`)],
   );
 }

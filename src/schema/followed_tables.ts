@@ -1,22 +1,13 @@
 import { createHash } from "node:crypto";
 import { type KeyColumn, readTables, type Table } from "../sqlite/catalog.ts";
 import type { Database } from "../sqlite/database.ts";
-import { quote } from "../sqlite/identifier.ts";
-import { changeLog, GLOBAL_LOG, isOurs, SCHEMA_HISTORY } from "./names.ts";
+import { changeLog, GLOBAL_LOG, isOurs } from "./names.ts";
+import type { ShapeHistory, TableShape } from "./shape_history.ts";
 
 /** Which tables a node follows: globs over names (`*`, `?`); everything when `include` is empty. */
 export interface TableFilter {
   readonly include: readonly string[];
   readonly exclude: readonly string[];
-}
-
-/** A shape that a table had: the columns a change holds that was captured then. */
-export interface TableShape {
-  readonly id: number;
-  readonly table: string;
-  /** In ascending code-unit order. */
-  readonly columns: readonly string[];
-  readonly key: readonly string[];
 }
 
 /** A table whose changes are captured and applied. */
@@ -52,19 +43,26 @@ export function schemaVersion(database: Database): number {
   return database.count("PRAGMA schema_version");
 }
 
+/** Columns that were renamed since capture was installed: by table, old name to new. */
+export type Renames = ReadonlyMap<string, ReadonlyMap<string, string>>;
+
 /** Reads the schema and adds the shapes that are new to the history; inside a write transaction. */
-export function readSchema(database: Database, filter: TableFilter): Schema {
+export function readSchema(
+  database: Database,
+  filter: TableFilter,
+  history: ShapeHistory,
+  renames: Renames,
+): Schema {
   const version = schemaVersion(database);
   const all = readTables(database).filter((table) => !isOurs(table.name));
   const chosen = all.filter((table) => follows(filter, table.name));
-  const shapes = readShapes(database);
   const tables = new Map<string, FollowedTable>();
   for (const table of chosen) {
-    const shape = findShape(shapes, table) ?? recordShape(database, shapes, table);
-    tables.set(table.name, { ...table, shapeId: shape.id, oneShard: needsOneShard(table) });
+    const { id } = history.current(table, renames.get(table.name));
+    tables.set(table.name, { ...table, shapeId: id, oneShard: needsOneShard(table) });
   }
   const passedOver = new Set(all.filter((table) => !tables.has(table.name)).map((table) => table.name));
-  return { version, hash: hashTables(chosen), tables, passedOver, shapes };
+  return { version, hash: hashTables(chosen), tables, passedOver, shapes: history.shapes };
 }
 
 /** Whether a table is chosen, and its change log would not be called like the global one. */
@@ -92,48 +90,12 @@ export function hasOneForm(table: Table, { name, collation }: KeyColumn): boolea
   return collation.toUpperCase() === "BINARY" && /int|char|clob|text|real|floa|doub/i.test(type);
 }
 
-function readShapes(database: Database): Map<number, TableShape> {
-  const rows = database.all(
-    `SELECT id, table_name, columns, key FROM ${quote(SCHEMA_HISTORY)} ORDER BY id`,
-  );
-  return new Map(rows.map(([id, table, columns, key]) => [Number(id), {
-    id: Number(id),
-    table: String(table),
-    columns: JSON.parse(String(columns)),
-    key: JSON.parse(String(key)),
-  }]));
-}
-
 function columnNames(table: Table): string[] {
   return table.columns.map((column) => column.name);
 }
 
 function keyNames(table: Table): string[] {
   return table.key.map((column) => column.name);
-}
-
-function findShape(shapes: Map<number, TableShape>, table: Table): TableShape | undefined {
-  const columns = JSON.stringify(columnNames(table));
-  const key = JSON.stringify(keyNames(table));
-  return [...shapes.values()].find((shape) =>
-    shape.table === table.name && JSON.stringify(shape.columns) === columns &&
-    JSON.stringify(shape.key) === key
-  );
-}
-
-function recordShape(database: Database, shapes: Map<number, TableShape>, table: Table): TableShape {
-  const columns = columnNames(table);
-  const key = keyNames(table);
-  const id = database.count(
-    `INSERT INTO ${quote(SCHEMA_HISTORY)} (table_name, columns, key, created_at)
-     VALUES (?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)) RETURNING id`,
-    table.name,
-    JSON.stringify(columns),
-    JSON.stringify(key),
-  );
-  const shape = { id, table: table.name, columns, key };
-  shapes.set(id, shape);
-  return shape;
 }
 
 function hashTables(tables: Table[]): string {

@@ -23,6 +23,11 @@ export function rowVersion(table: string): string {
   return `${PREFIX}${table}_row_version`;
 }
 
+/** Always empty; its columns stand in for those of a table that were dropped before our triggers could follow. */
+export function absentColumns(table: string): string {
+  return `${PREFIX}${table}_absent`;
+}
+
 /** Keys of the rows that a REPLACE may be about to remove without firing their delete triggers. */
 export function replacedKeys(table: string): string {
   return `${PREFIX}${table}_replaced`;
@@ -31,6 +36,11 @@ export function replacedKeys(table: string): string {
 /** The column that holds a user's column in our tables. */
 export function valueColumn(column: string): string {
   return `val_${column}`;
+}
+
+/** The user's column that one of our columns holds: the reverse of {@link valueColumn}. */
+export function columnOf(valueColumn: string): string {
+  return valueColumn.slice("val_".length);
 }
 
 /** Whether a table, trigger or index is ours. SQLite compares names without case. */

@@ -36,9 +36,10 @@ const DEFINITIONS: Readonly<Record<string, string>> = {
   // Images of rows that lost. `row` is a JSON object of column name to SQL literal.
   [CONFLICT_LOG]:
     "id INTEGER PRIMARY KEY AUTOINCREMENT, table_name TEXT, reason TEXT, row TEXT, ts INTEGER, node INTEGER, winner_ts INTEGER, winner_node INTEGER, created_at INTEGER",
-  // Every shape that a followed table ever had here: columns and key as JSON arrays of names.
+  // Every shape that a followed table ever had here: columns and key as JSON arrays of names, `renamed` as an array of
+  // [old name, new name].
   [SCHEMA_HISTORY]:
-    "id INTEGER PRIMARY KEY AUTOINCREMENT, table_name TEXT, columns TEXT, key TEXT, created_at INTEGER",
+    "id INTEGER PRIMARY KEY AUTOINCREMENT, table_name TEXT, columns TEXT, key TEXT, renamed TEXT, created_at INTEGER",
 };
 
 /** Creates what is missing; inside a write transaction. */
