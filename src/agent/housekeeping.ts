@@ -5,7 +5,8 @@ import { dropCoveredBatches } from "../apply/waiting_batches.ts";
 import type { SchemaTracker } from "../capture/schema_tracker.ts";
 import { pause } from "../lib/sleep.ts";
 import type { Logger } from "../observe/logger.ts";
-import { changeLog, GLOBAL_LOG, rowVersion } from "../schema/names.ts";
+import { rowKinds } from "../schema/followed_tables.ts";
+import { changeLog, GLOBAL_LOG } from "../schema/names.ts";
 import type { Database } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
 import { hasSequenceMap, type SequenceMap, writeSequenceMap } from "./sequence_map.ts";
@@ -103,8 +104,8 @@ export class Housekeeping {
     const times = readPositions(database).map(({ time }) => time);
     if (times.length === 0) return;
     const oldest = times.reduce((a, b) => a < b ? a : b) - BigInt(versionRetentionMs) * 1_000_000n;
-    for (const table of schema.current.tables.keys()) {
-      database.run(`DELETE FROM ${quote(rowVersion(table))} WHERE deleted <> 0 AND deleted < ?`, oldest);
+    for (const { versionTable } of [...schema.current.tables.values()].flatMap(rowKinds)) {
+      database.run(`DELETE FROM ${quote(versionTable)} WHERE deleted <> 0 AND deleted < ?`, oldest);
     }
   }
 

@@ -4,7 +4,7 @@ import { type CapturedChange, type ChangeReader, travellingColumns } from "../ca
 import { replacedKeys } from "../schema/names.ts";
 import { logRow, raiseClock, TICK } from "../capture/trigger_sql.ts";
 import { type FollowedTable, type Schema, shapesOf } from "../schema/followed_tables.ts";
-import { sameKey } from "../schema/row_conditions.ts";
+import { isRow } from "../schema/row_conditions.ts";
 import { type ChangeEvent, RawText, type SqlValue } from "../wire/event.ts";
 import { CborWriter } from "../wire/cbor.ts";
 import { EventShape, writeEvent } from "../wire/codec.ts";
@@ -41,9 +41,6 @@ interface KeyStatements {
   readonly mark: Statement;
   readonly remove: Statement;
 }
-
-/** Stands for NULL in a key: a version table tells its keys apart by their values, and NULL is never equal to NULL. */
-const NULL_KEY = new TextEncoder().encode("NULL in a key");
 
 /**
  * The state of each row: the fold over its stream, which is the same on every node, with this node's own changes that
@@ -150,7 +147,7 @@ export class Fold {
     const deleted = event.type === "delete" ? time.highest : 0n;
     const { accept } = this.#prepare(table);
     const result = accept.run(
-      ...versionKey(key),
+      ...key.map(bindable),
       event.ts!,
       event.node,
       BigInt(event.hash),
@@ -174,7 +171,7 @@ export class Fold {
   }
 
   #storedVersion(table: FollowedTable, key: readonly SqlValue[]): Version | undefined {
-    const row = this.#prepare(table).version.get(...versionKey(key)) as unknown as bigint[] | undefined;
+    const row = this.#prepare(table).version.get(...key.map(bindable)) as unknown as bigint[] | undefined;
     return row && { ts: row[0]!, node: row[1]!, hash: Number(row[2]) };
   }
 
@@ -202,6 +199,7 @@ export class Fold {
   #write(plan: EventPlan, key: SqlValue[], event: ChangeEvent, isLocal: boolean): void {
     this.#displace(plan, event, false);
     const { values, statements } = plan.bind(event);
+    statements.vacate?.run(values);
     if (!put(plan.table, event, values, statements)) throw new RowRefusedError(plan.table.name);
     if (isLocal && plan.missing.length > 0) this.#relog(plan.table, key, event.ts!);
   }
@@ -232,7 +230,7 @@ export class Fold {
         winner: versionOf(event),
       });
       this.#triggers.deleting(table.name, () => this.#prepare(table).remove.run(...key));
-      this.#prepare(table).mark.run(...versionKey(key));
+      this.#prepare(table).mark.run(...key.map(bindable));
     }
   }
 
@@ -261,10 +259,13 @@ export class Fold {
   }
 
   /** Whether a table never had other columns than now, so that no change of it can lack any. */
-  #hadOneShape({ name }: FollowedTable): boolean {
+  #hadOneShape({ name, rowid }: FollowedTable): boolean {
     let hadOne = this.#oneShape.get(name);
     if (hadOne === undefined) {
-      hadOne = shapesOf(this.#schema, name).length === 1;
+      const columns = shapesOf(this.#schema, name).map((shape) =>
+        shape.columns.filter((each) => each !== rowid)
+      );
+      hadOne = new Set(columns.map((each) => JSON.stringify(each))).size === 1;
       this.#oneShape.set(name, hadOne);
     }
     return hadOne;
@@ -274,7 +275,7 @@ export class Fold {
     const parameter = value instanceof RawText ? "CAST(? AS TEXT)" : "?";
     this.#database.run(
       `UPDATE ${quote(table.name)} AS row SET ${quote(column)} = ${parameter} WHERE ${
-        sameKey(table.key, "row", () => "?")
+        isRow(table, "row", () => "?")
       }`,
       bindable(value),
       ...key.map(bindable),
@@ -283,7 +284,7 @@ export class Fold {
 
   /** Logs a row as it stands now as a new change of this node. */
   #relog(table: FollowedTable, key: SqlValue[], above: bigint): void {
-    const [change, enter] = logRow(table, "update", sameKey(table.key, "row", () => "?"));
+    const [change, enter] = logRow(table, "update", isRow(table, "row", () => "?"));
     // Above the event that it completes, whose clock the transaction takes over only at its end.
     raiseClock(this.#database, above);
     this.#database.run(TICK);
@@ -293,7 +294,7 @@ export class Fold {
   }
 
   #prepare(table: FollowedTable): KeyStatements {
-    let statements = this.#statements.get(table.name);
+    let statements = this.#statements.get(table.versionTable);
     if (!statements) {
       statements = {
         accept: this.#database.prepare(acceptVersion(table)),
@@ -301,7 +302,7 @@ export class Fold {
         mark: this.#database.prepare(markVersion(table)),
         remove: this.#database.prepare(deleteByKey(table)),
       };
-      this.#statements.set(table.name, statements);
+      this.#statements.set(table.versionTable, statements);
     }
     return statements;
   }
@@ -328,11 +329,6 @@ function versionOf(event: ChangeEvent): Version {
 
 function bindable(value: SqlValue): Parameter {
   return value instanceof RawText ? value.bytes : value;
-}
-
-/** A key as the version tables hold it. */
-function versionKey(key: readonly SqlValue[]): Parameter[] {
-  return key.map((value) => value === null ? NULL_KEY : bindable(value));
 }
 
 /** The values with which a change travels, in the order of its travelling columns. */

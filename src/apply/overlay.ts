@@ -1,5 +1,6 @@
 import { changeLog, POSITION, valueColumn } from "../schema/names.ts";
 import type { FollowedTable } from "../schema/followed_tables.ts";
+import { hasNull } from "../schema/row_conditions.ts";
 import type { Database, Row, Statement } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
 import { keyText } from "./key_text.ts";
@@ -12,13 +13,12 @@ export interface OwnChange {
   readonly ts: bigint;
 }
 
-/** What is known of one table. */
+/** What is known of one kind of rows of a table. */
 interface TableOverlay {
+  readonly changeLog: string;
   /** The newest own change of each row that is on its way; of those in `SPILL` only what is newer. */
   readonly keys: Map<string, OwnChange>;
   readonly select: Statement;
-  /** SQL for the last row of the change log. */
-  readonly newestId: string;
   /** Last row of the change log that was taken in. */
   takenTo: bigint;
   /** The transaction in which it was brought up to date last. */
@@ -34,10 +34,10 @@ const ROWS_AT_A_TIME = 512;
 
 const SPILL = "temp.harmonylite_overlay";
 const CREATE_SPILL = `CREATE TABLE IF NOT EXISTS ${SPILL}
-  (table_name, key, id, ts, PRIMARY KEY (table_name, key)) WITHOUT ROWID`;
-const SELECT_SPILLED = `SELECT id, ts FROM ${SPILL} WHERE table_name = ? AND key = ?`;
+  (version_table, key, id, ts, PRIMARY KEY (version_table, key)) WITHOUT ROWID`;
+const SELECT_SPILLED = `SELECT id, ts FROM ${SPILL} WHERE version_table = ? AND key = ?`;
 const INSERT_SPILLED = `INSERT OR REPLACE INTO ${SPILL} VALUES (?, ?, ?, ?)`;
-const DELETE_SPILLED = `DELETE FROM ${SPILL} WHERE table_name = ?`;
+const DELETE_SPILLED = `DELETE FROM ${SPILL} WHERE version_table = ?`;
 
 /**
  * The newest own change of each row that is still on its way: what an older remote change must not show over.
@@ -63,18 +63,18 @@ export class Overlay {
 
   /** Forgets what is known: it is read again when it is asked for. */
   reload(): void {
-    for (const [table, { spilled }] of this.#tables) {
-      if (spilled) this.#database.run(DELETE_SPILLED, table);
+    for (const [versionTable, { spilled }] of this.#tables) {
+      if (spilled) this.#database.run(DELETE_SPILLED, versionTable);
     }
     this.#tables.clear();
   }
 
   /** Goes back to memory when few enough changes are on their way. */
   shrink(): void {
-    for (const [table, { spilled }] of this.#tables) {
-      if (!spilled || this.#countOnTheirWay(table) > MAX_KEYS_IN_MEMORY / 2) continue;
-      this.#database.run(DELETE_SPILLED, table);
-      this.#tables.delete(table);
+    for (const [versionTable, { spilled, changeLog }] of this.#tables) {
+      if (!spilled || this.#countOnTheirWay(changeLog) > MAX_KEYS_IN_MEMORY / 2) continue;
+      this.#database.run(DELETE_SPILLED, versionTable);
+      this.#tables.delete(versionTable);
     }
   }
 
@@ -89,25 +89,25 @@ export class Overlay {
     const { keys, spilled } = this.#upToDate(table);
     const own = keys.get(key);
     if (own || !spilled) return own;
-    const row = this.#database.get(SELECT_SPILLED, table.name, key) as [bigint, bigint] | undefined;
+    const row = this.#database.get(SELECT_SPILLED, table.versionTable, key) as [bigint, bigint] | undefined;
     return row && { id: row[0], ts: row[1] };
   }
 
   /** An own change has come back. */
   settle(table: FollowedTable, key: () => string, id: bigint): void {
-    const overlay = this.#tables.get(table.name);
+    const overlay = this.#tables.get(table.versionTable);
     if (!overlay || overlay.keys.size === 0) return;
     const text = key();
     if (overlay.keys.get(text)?.id === id) overlay.keys.delete(text);
   }
 
   #upToDate(table: FollowedTable): TableOverlay {
-    let overlay = this.#tables.get(table.name);
+    let overlay = this.#tables.get(table.versionTable);
     if (!overlay) {
       const select = this.#database.prepare(selectKeys(table));
-      const newestId = `SELECT max(id) FROM ${quote(changeLog(table.name))}`;
-      overlay = { keys: new Map(), select, newestId, takenTo: 0n, upToDateIn: 0, spilled: false };
-      this.#tables.set(table.name, overlay);
+      const log = quote(changeLog(table.name));
+      overlay = { changeLog: log, keys: new Map(), select, takenTo: 0n, upToDateIn: 0, spilled: false };
+      this.#tables.set(table.versionTable, overlay);
     }
     if (overlay.upToDateIn !== this.#transaction) this.#takeIn(table, overlay);
     return overlay;
@@ -116,7 +116,7 @@ export class Overlay {
   /** Adds what was captured since the last time. */
   #takeIn(table: FollowedTable, overlay: TableOverlay): void {
     overlay.upToDateIn = this.#transaction;
-    const newest = this.#database.value(overlay.newestId);
+    const newest = this.#database.value(`SELECT max(id) FROM ${overlay.changeLog}`);
     // Someone has emptied the change log by hand, and ids begin anew.
     if (typeof newest !== "bigint" || newest < overlay.takenTo) overlay.takenTo = 0n;
     if (newest === overlay.takenTo) return;
@@ -125,23 +125,25 @@ export class Overlay {
       for (const [id, ts, ...key] of rows) {
         overlay.keys.set(keyText(table.key, key), { id: id as bigint, ts: ts as bigint });
       }
-      if (overlay.keys.size > MAX_KEYS_IN_MEMORY) this.#spill(table.name, overlay);
-      const last = rows.at(-1);
-      if (last) overlay.takenTo = last[0] as bigint;
-      if (rows.length < ROWS_AT_A_TIME) return;
+      if (overlay.keys.size > MAX_KEYS_IN_MEMORY) this.#spill(table.versionTable, overlay);
+      if (rows.length < ROWS_AT_A_TIME) break;
+      overlay.takenTo = rows.at(-1)![0] as bigint;
     }
+    if (typeof newest === "bigint") overlay.takenTo = newest;
   }
 
-  #spill(table: string, overlay: TableOverlay): void {
+  #spill(versionTable: string, overlay: TableOverlay): void {
     this.#database.exec(CREATE_SPILL);
-    for (const [key, { id, ts }] of overlay.keys) this.#database.run(INSERT_SPILLED, table, key, id, ts);
+    for (const [key, { id, ts }] of overlay.keys) {
+      this.#database.run(INSERT_SPILLED, versionTable, key, id, ts);
+    }
     overlay.keys.clear();
     overlay.spilled = true;
   }
 
-  #countOnTheirWay(table: string): number {
+  #countOnTheirWay(log: string): number {
     return this.#database.count(
-      `SELECT count(*) FROM (SELECT 1 FROM ${quote(changeLog(table))} AS log WHERE ${ON_ITS_WAY} LIMIT ?)`,
+      `SELECT count(*) FROM (SELECT 1 FROM ${log} AS log WHERE ${ON_ITS_WAY} LIMIT ?)`,
       BigInt(MAX_KEYS_IN_MEMORY),
     );
   }
@@ -157,7 +159,13 @@ export const ON_ITS_WAY = `(log.sequence IS NULL OR log.sequence > coalesce(
 } AS position WHERE position.shard = log.shard), 0))`;
 
 function selectKeys(table: FollowedTable): string {
-  const columns = table.key.map((column) => quote(valueColumn(column.name))).join(", ");
+  const ofLog = (name: string): string => `log.${quote(valueColumn(name))}`;
+  const columns = table.key.map(({ name }) => ofLog(name)).join(", ");
   return `SELECT id, ts, ${columns} FROM ${quote(changeLog(table.name))} AS log
-    WHERE id > ? AND ${ON_ITS_WAY} ORDER BY id LIMIT ?`;
+    WHERE id > ? AND ${ON_ITS_WAY}${ofKind(table, ofLog)} ORDER BY id LIMIT ?`;
+}
+
+function ofKind({ key, nullRows, nullKey }: FollowedTable, source: (column: string) => string): string {
+  if (nullRows) return ` AND NOT ${hasNull(key, source)}`;
+  return nullKey.length > 0 ? ` AND ${hasNull(nullKey, source)}` : "";
 }

@@ -4,7 +4,7 @@ import { isOurs } from "../schema/names.ts";
 import { presentName } from "../schema/shape_history.ts";
 import { WireError } from "../lib/errors.ts";
 import { type ChangeEvent, RawText, type SqlValue } from "../wire/event.ts";
-import { deleteRow, insertRow, selectClashing, updateRow } from "./row_sql.ts";
+import { deleteRow, insertRow, selectClashing, updateRow, vacateRowid } from "./row_sql.ts";
 import { SchemaBehindError } from "./schema_behind.ts";
 
 /** A statement over the values of an event. SQLite refuses more values than the statement names. */
@@ -33,6 +33,7 @@ class EventStatement {
 
 /** The statements for one table and one set of columns. */
 export interface RowStatements {
+  readonly vacate: EventStatement | undefined;
   readonly update: EventStatement | undefined;
   readonly insert: EventStatement;
   readonly remove: EventStatement;
@@ -61,6 +62,11 @@ export class EventPlan {
     return this.#keyAt.map((at) => event.values[at] ?? null);
   }
 
+  /** Whether no column of its key is NULL. */
+  hasKey({ values }: ChangeEvent): boolean {
+    return this.#keyAt.every((at) => values[at] !== null);
+  }
+
   /** The values as they are bound, and the statements that take them. */
   bind(event: ChangeEvent): { values: Parameter[]; statements: RowStatements } {
     const raw: number[] = [];
@@ -82,9 +88,11 @@ export class EventPlan {
   #build(raw: ReadonlySet<number>): RowStatements {
     const options = { table: this.table, columns: this.#columns, raw };
     const statement = (sql: string): EventStatement => new EventStatement(this.#database, sql);
-    const update = updateRow(options);
+    const optional = (sql: string | undefined): EventStatement | undefined =>
+      sql ? statement(sql) : undefined;
     return {
-      update: update === undefined ? undefined : statement(update),
+      vacate: optional(vacateRowid(options)),
+      update: optional(updateRow(options)),
       insert: statement(insertRow(options)),
       remove: statement(deleteRow(options)),
       clashing: selectClashing(options).map(statement),
@@ -123,12 +131,18 @@ export class Planner {
       plan = this.#make(event);
       if (plan) plans.set(event.table, plan);
     }
+    if (plan && !plan.hasKey(event)) {
+      throw new WireError(`Cannot apply a change of table "${event.table}": its key is NULL`);
+    }
     return plan;
   }
 
   #make(event: ChangeEvent): EventPlan | undefined {
-    const table = this.#schema.tables.get(event.table);
-    if (!table) return this.#passOver(event);
+    const followed = this.#schema.tables.get(event.table);
+    if (!followed) return this.#passOver(event);
+    // Only rows with NULL in their key travel with a rowid beside it.
+    const { nullRows } = followed;
+    const table = nullRows && event.columns.includes(nullRows.rowid!) ? nullRows : followed;
     const columns = this.#presentNames(table, event.columns);
     this.#judgeColumns(event, table, columns);
     const name = JSON.stringify([event.table, event.columns]);

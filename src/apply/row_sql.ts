@@ -1,6 +1,6 @@
 import { quote } from "../sqlite/identifier.ts";
-import { rowVersion, valueColumn } from "../schema/names.ts";
-import { holdsUnique, sameKey } from "../schema/row_conditions.ts";
+import { valueColumn } from "../schema/names.ts";
+import { hasNull, holdsUnique, isRow } from "../schema/row_conditions.ts";
 import { type FollowedTable, hasOneForm } from "../schema/followed_tables.ts";
 
 /**
@@ -26,7 +26,7 @@ function written({ table, columns }: RowSqlOptions): string[] {
 }
 
 function atKey(options: RowSqlOptions): string {
-  return sameKey(options.table.key, "row", (column) => parameter(options, column));
+  return isRow(options.table, "row", (column) => parameter(options, column));
 }
 
 /** Changes the row with the event's key; undefined when it has nothing but its key. */
@@ -52,6 +52,21 @@ export function insertRow(options: RowSqlOptions): string {
   return `INSERT INTO ${quote(table.name)} (${columns.map(quote).join(", ")})
     VALUES (${columns.map((column) => parameter(options, column)).join(", ")})
     ${table.keyIsRowid ? "" : `ON CONFLICT (${key}) DO NOTHING`}`;
+}
+
+/**
+ * Gives a row with a declared key another rowid if it has the one that a row with NULL in its key comes with: there the
+ * rowid identifies nothing, and may differ from node to node.
+ */
+export function vacateRowid({ table, raw, columns }: RowSqlOptions): string | undefined {
+  if (table.nullKey.length === 0) return undefined;
+  const rowid = quote(table.rowid!);
+  return `UPDATE ${quote(table.name)} AS row SET ${rowid} = (SELECT max(${rowid}) + 1 FROM ${
+    quote(table.name)
+  })
+    WHERE ${rowid} = ${parameter({ table, raw, columns }, table.rowid!)} AND NOT ${
+    hasNull(table.nullKey, (name) => `row.${quote(name)}`)
+  }`;
 }
 
 export function deleteRow(options: RowSqlOptions): string {
@@ -87,7 +102,7 @@ export function rowImage(table: FollowedTable): string {
 
 /** Removes a row by its key, bound in the order of the key. */
 export function deleteByKey(table: FollowedTable): string {
-  return `DELETE FROM ${quote(table.name)} AS row WHERE ${sameKey(table.key, "row", () => "?")}`;
+  return `DELETE FROM ${quote(table.name)} AS row WHERE ${isRow(table, "row", () => "?")}`;
 }
 
 function versionColumns(table: FollowedTable): string[] {
@@ -100,7 +115,7 @@ function versionColumns(table: FollowedTable): string[] {
  */
 export function acceptVersion(table: FollowedTable): string {
   const key = versionColumns(table);
-  return `INSERT INTO ${quote(rowVersion(table.name))} (${key.join(", ")}, ts, node, hash, deleted)
+  return `INSERT INTO ${quote(table.versionTable)} (${key.join(", ")}, ts, node, hash, deleted)
     VALUES (${key.map(() => "?").join(", ")}, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET ts = excluded.ts, node = excluded.node, hash = excluded.hash, deleted = excluded.deleted
     WHERE excluded.ts > ts OR (excluded.ts = ts AND (excluded.node > node OR (excluded.node = node AND excluded.hash > hash)))
@@ -110,12 +125,12 @@ export function acceptVersion(table: FollowedTable): string {
 /** The version of a key: ts, node, hash. */
 export function selectVersion(table: FollowedTable): string {
   const key = versionColumns(table).map((column) => `${column} = ?`).join(" AND ");
-  return `SELECT ts, node, hash FROM ${quote(rowVersion(table.name))} WHERE ${key}`;
+  return `SELECT ts, node, hash FROM ${quote(table.versionTable)} WHERE ${key}`;
 }
 
 /** Marks a row that the streams never spoke of, so that all nodes remember that it was there: version (0, 0, 0). */
 export function markVersion(table: FollowedTable): string {
   const key = versionColumns(table);
-  return `INSERT INTO ${quote(rowVersion(table.name))} (${key.join(", ")}, ts, node, hash, deleted)
+  return `INSERT INTO ${quote(table.versionTable)} (${key.join(", ")}, ts, node, hash, deleted)
     VALUES (${key.map(() => "?").join(", ")}, 0, 0, 0, 0) ON CONFLICT DO NOTHING`;
 }

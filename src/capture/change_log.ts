@@ -5,14 +5,21 @@ import {
   type FollowedTable,
   readSchema,
   type Renames,
+  rowKinds,
   type Schema,
   schemaVersion,
   type TableFilter,
 } from "../schema/followed_tables.ts";
-import { absentColumns, changeLog, replacedKeys, rowVersion, valueColumn } from "../schema/names.ts";
+import { absentColumns, changeLog, replacedKeys, valueColumn } from "../schema/names.ts";
 import { createOwnTables, everFollowed, hasTable, listOwn } from "../schema/own_tables.ts";
 import { presentName, ShapeHistory } from "../schema/shape_history.ts";
-import { captureTriggers, insertTrigger, renamedColumns } from "./trigger_sql.ts";
+import {
+  captureTriggers,
+  identityColumns,
+  insertTrigger,
+  loggedColumns,
+  renamedColumns,
+} from "./trigger_sql.ts";
 
 /** What was done to follow the schema as it is. */
 export interface Installation {
@@ -50,11 +57,11 @@ export function dropTriggers(database: Database): void {
 
 function createTablesOf(database: Database, table: FollowedTable): void {
   createChangeLog(database, table);
-  createRowVersions(database, table);
+  for (const rows of rowKinds(table)) createRowVersions(database, rows);
   const columns = table.columns.map(({ name }) => name).filter((name) => name !== table.rowid);
   createScratch(database, absentColumns(table.name), columns);
   if (table.uniques.length === 0) return;
-  createScratch(database, replacedKeys(table.name), table.key.map(({ name }) => valueColumn(name)));
+  createScratch(database, replacedKeys(table.name), identityColumns(table).map(valueColumn));
 }
 
 /**
@@ -65,7 +72,7 @@ function createTablesOf(database: Database, table: FollowedTable): void {
  */
 function createChangeLog(database: Database, table: FollowedTable): void {
   const name = changeLog(table.name);
-  const columns = table.columns.map((column) => valueColumn(column.name));
+  const columns = loggedColumns(table).map(valueColumn);
   if (!hasTable(database, name)) {
     database.exec(
       `CREATE TABLE ${quote(name)} (id INTEGER PRIMARY KEY, ${columns.map(quote).join(", ")},
@@ -88,7 +95,7 @@ function createChangeLog(database: Database, table: FollowedTable): void {
  * When a key column was renamed its versions go with it; a table that came back with another key starts without any.
  */
 function createRowVersions(database: Database, table: FollowedTable): void {
-  const name = rowVersion(table.name);
+  const name = table.versionTable;
   const wanted = table.key.map((column) => valueColumn(column.name));
   const there = keyColumns(database, name);
   // Names that only changed places are another key.

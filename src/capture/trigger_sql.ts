@@ -10,7 +10,7 @@ import {
   replacedKeys,
   valueColumn,
 } from "../schema/names.ts";
-import { holdsUnique, sameKey } from "../schema/row_conditions.ts";
+import { hasNull, holdsUnique, sameKey } from "../schema/row_conditions.ts";
 import type { FollowedTable } from "../schema/followed_tables.ts";
 
 /**
@@ -62,11 +62,33 @@ function logChange(
   const targets = columns.map((column) => quote(valueColumn(column))).join(", ");
   const values = columns.map(source).join(", ");
   return `INSERT INTO ${quote(changeLog(table.name))} (${targets}, type, created_at, state, ts, shape)
-    SELECT ${values}, ${literal(type)}, ${NOW} / 1000000, 0, ${NOW}, ${table.shapeId} FROM ${from}`;
+    SELECT ${values}, ${literal(type)}, ${NOW} / 1000000, 0, ${NOW}, ${shapeOf(table, source)} FROM ${from}`;
 }
 
-function columnNames(table: FollowedTable): string[] {
-  return table.columns.map((column) => column.name);
+/** Which of the table's shapes a change has. */
+function shapeOf({ key, shapeId, nullRows }: FollowedTable, source: (column: string) => string): string {
+  return nullRows
+    ? `CASE WHEN ${hasNull(key, source)} THEN ${nullRows.shapeId} ELSE ${shapeId} END`
+    : `${shapeId}`;
+}
+
+/** The columns of a change log: those of all kinds of rows. */
+export function loggedColumns(table: FollowedTable): string[] {
+  return (table.nullRows ?? table).columns.map(({ name }) => name);
+}
+
+/** The columns that identify a row of any kind. */
+export function identityColumns({ key, nullRows }: FollowedTable): string[] {
+  return [...key, ...nullRows?.key ?? []].map(({ name }) => name);
+}
+
+/** `left`, a row, is the one that `right` identifies: NULL in a key is equal to none, and the rowid has to tell. */
+function isSame(table: FollowedTable, left: string, right: (column: string) => string): string {
+  const same = sameKey(table.key, left, right);
+  const { key, nullRows } = table;
+  return nullRows
+    ? `${same} AND (NOT ${hasNull(key, right)} OR ${sameKey(nullRows.key, left, right)})`
+    : same;
 }
 
 /**
@@ -78,7 +100,7 @@ export function logRow(table: FollowedTable, type: ChangeType, condition: string
   const from = `${quote(table.name)} AS row NATURAL LEFT JOIN ${quote(absentColumns(table.name))}
     JOIN ${CLOCK_ROW} WHERE ${condition}`;
   const source = (column: string): string => column === table.rowid ? `row.${quote(column)}` : quote(column);
-  return [logChange(table, columnNames(table), type, source, from), enterGlobalLog(table)];
+  return [logChange(table, loggedColumns(table), type, source, from), enterGlobalLog(table)];
 }
 
 /** The row of NEW: by rowid where there is one, which is the cheapest and tells rows with NULL in their key apart. */
@@ -95,13 +117,12 @@ const ofOld = (column: string): string => `OLD.${quote(column)}`;
 function logOldRow(table: FollowedTable): string[] {
   const from = `${CLOCK_ROW} LEFT JOIN ${quote(absentColumns(table.name))} AS old`;
   const source = (column: string): string => `(SELECT ${ofOld(column)})`;
-  return [logChange(table, columnNames(table), "delete", source, from), enterGlobalLog(table)];
+  return [logChange(table, loggedColumns(table), "delete", source, from), enterGlobalLog(table)];
 }
 
 /** Logs a key as deleted; its columns cannot be dropped. */
 function logOldKey(table: FollowedTable, source: (column: string) => string): string[] {
-  const keyNames = table.key.map(({ name }) => name);
-  return [logChange(table, keyNames, "delete", source, CLOCK_ROW), enterGlobalLog(table)];
+  return [logChange(table, identityColumns(table), "delete", source, CLOCK_ROW), enterGlobalLog(table)];
 }
 
 /** Removes the notes, which logs a delete for each row that is gone; before the tick of the row that replaced them. */
@@ -112,7 +133,8 @@ function settleReplaced(table: FollowedTable): string[] {
 /** Removes the note of a row that goes in the ordinary way: settled later, it would delete what comes back under its key. */
 function forgetNote(table: FollowedTable): string[] {
   if (table.uniques.length === 0) return [];
-  const noted = table.key.map(({ name }) => `${quote(valueColumn(name))} IS ${ofOld(name)}`).join(" AND ");
+  const noted = identityColumns(table).map((name) => `${quote(valueColumn(name))} IS ${ofOld(name)}`)
+    .join(" AND ");
   return [`DELETE FROM ${quote(replacedKeys(table.name))} WHERE ${noted}`];
 }
 
@@ -163,7 +185,7 @@ export function captureTriggers(table: FollowedTable): Map<string, string> {
   ]);
   add(
     `${base}_on_update_key`,
-    `AFTER UPDATE ON ${on} WHEN NOT (${sameKey(table.key, "OLD", ofNew)})`,
+    `AFTER UPDATE ON ${on} WHEN NOT (${isSame(table, "OLD", ofNew)})`,
     [TICK, ...logOldKey(table, ofOld)],
   );
   if (table.uniques.length > 0) addReplaceTriggers(table, add);
@@ -181,19 +203,19 @@ function addReplaceTriggers(
 ): void {
   const base = changeLog(table.name);
   const notes = quote(replacedKeys(table.name));
-  const keyNames = table.key.map((column) => column.name);
+  const keyNames = identityColumns(table);
   const columns = keyNames.map((name) => quote(valueColumn(name))).join(", ");
   const keys = keyNames.map((name) => `row.${quote(name)}`).join(", ");
   const note = (...but: ((column: string) => string)[]): string[] =>
     table.uniques.map((index) =>
       `INSERT INTO ${notes} (${columns}) SELECT ${keys} FROM ${quote(table.name)} AS row
     WHERE ${holdsUnique(table, index, ofNew)}${
-        but.map((itself) => ` AND NOT (${sameKey(table.key, "row", itself)})`).join("")
+        but.map((itself) => ` AND NOT (${isSame(table, "row", itself)})`).join("")
       }`
     );
   add(`${base}_before_insert`, `BEFORE INSERT ON ${quote(table.name)}`, note(ofNew));
   add(`${base}_before_update`, `BEFORE UPDATE ON ${quote(table.name)}`, note(ofNew, ofOld));
-  const gone = sameKey(table.key, "row", (name) => `OLD.${quote(valueColumn(name))}`);
+  const gone = isSame(table, "row", (name) => `OLD.${quote(valueColumn(name))}`);
   add(
     `${base}_on_replace`,
     `AFTER DELETE ON ${notes} WHEN NOT EXISTS (SELECT 1 FROM ${quote(table.name)} AS row WHERE ${gone})`,

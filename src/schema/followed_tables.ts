@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import { type KeyColumn, readTables, type Table } from "../sqlite/catalog.ts";
+import { type KeyColumn, keyedByRowid, readTables, type Table } from "../sqlite/catalog.ts";
 import type { Database } from "../sqlite/database.ts";
-import { changeLog, GLOBAL_LOG, isOurs } from "./names.ts";
+import { changeLog, GLOBAL_LOG, isOurs, nullRowVersion, rowVersion } from "./names.ts";
 import type { ShapeHistory, TableShape } from "./shape_history.ts";
 
 /** Which tables a node follows: globs over names (`*`, `?`); everything when `include` is empty. */
@@ -10,7 +10,10 @@ export interface TableFilter {
   readonly exclude: readonly string[];
 }
 
-/** A table whose changes are captured and applied. */
+/**
+ * A table whose changes are captured and applied. Where the key may hold NULL the rows that do are followed apart, as if
+ * they were another table: SQLite never takes NULL for equal to NULL, so such rows are told apart by their rowid.
+ */
 export interface FollowedTable extends Table {
   /** Row of the schema history that describes it now. */
   readonly shapeId: number;
@@ -19,6 +22,17 @@ export interface FollowedTable extends Table {
    * or where equal keys may differ in their bytes (a collation, no type), as bytes choose the shard.
    */
   readonly oneShard: boolean;
+  /** Our table that holds the versions of its rows. */
+  readonly versionTable: string;
+  /** The rows with NULL in their key. Their rowid is a column of them, and travels. */
+  readonly nullRows: FollowedTable | undefined;
+  /** The declared key, if these are the rows that have NULL in it; else empty. */
+  readonly nullKey: readonly KeyColumn[];
+}
+
+/** The kinds of rows of a table that are followed apart. */
+export function rowKinds(table: FollowedTable): FollowedTable[] {
+  return table.nullRows ? [table, table.nullRows] : [table];
 }
 
 /** The schema of a database as replication sees it, at one moment. */
@@ -58,11 +72,35 @@ export function readSchema(
   const chosen = all.filter((table) => follows(filter, table.name));
   const tables = new Map<string, FollowedTable>();
   for (const table of chosen) {
-    const { id } = history.current(table, renames.get(table.name));
-    tables.set(table.name, { ...table, shapeId: id, oneShard: needsOneShard(table) });
+    tables.set(table.name, follow(table, history, renames.get(table.name)));
   }
   const passedOver = new Set(all.filter((table) => !tables.has(table.name)).map((table) => table.name));
   return { version, hash: hashTables(chosen), tables, passedOver, shapes: history.shapes };
+}
+
+function follow(table: Table, history: ShapeHistory, renamed?: ReadonlyMap<string, string>): FollowedTable {
+  const followed = {
+    ...table,
+    shapeId: history.current(table, renamed).id,
+    oneShard: needsOneShard(table),
+    versionTable: rowVersion(table.name),
+    nullRows: undefined,
+    nullKey: [],
+  };
+  const { rowid } = table;
+  return table.keyMayBeNull && rowid
+    ? { ...followed, nullRows: followNulls(followed, rowid, history) }
+    : followed;
+}
+
+function followNulls(table: FollowedTable, rowid: string, history: ShapeHistory): FollowedTable {
+  const nullRows = { ...table, ...keyedByRowid(table, rowid) };
+  return {
+    ...nullRows,
+    shapeId: history.current(nullRows).id,
+    versionTable: nullRowVersion(table.name),
+    nullKey: table.key,
+  };
 }
 
 /** Whether a table is chosen, and its change log would not be called like the global one. */

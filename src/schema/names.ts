@@ -23,6 +23,11 @@ export function rowVersion(table: string): string {
   return `${PREFIX}${table}_row_version`;
 }
 
+/** Likewise of the rows that have NULL in their key. */
+export function nullRowVersion(table: string): string {
+  return `${PREFIX}${table}_null_row_version`;
+}
+
 /** Always empty; its columns stand in for those of a table that were dropped before our triggers could follow. */
 export function absentColumns(table: string): string {
   return `${PREFIX}${table}_absent`;

@@ -12,6 +12,19 @@ export function sameKey(key: readonly KeyColumn[], left: string, right: (column:
     .join(" AND ");
 }
 
+/** A key of which at least one column is NULL. */
+export function hasNull(key: readonly KeyColumn[], source: (column: string) => string): string {
+  return `(${key.map(({ name }) => `${source(name)} IS NULL`).join(" OR ")})`;
+}
+
+/** `left` is the row of this kind whose key `right` names. */
+export function isRow(table: FollowedTable, left: string, right: (column: string) => string): string {
+  const same = sameKey(table.key, left, right);
+  return table.nullKey.length === 0
+    ? same
+    : `${same} AND ${hasNull(table.nullKey, (name) => `${left}.${quote(name)}`)}`;
+}
+
 /**
  * A condition on `row`, a row of the table: it holds the values that another row, given by `source`, has in a UNIQUE index.
  * Expressions and the condition of a partial index are evaluated for the other row by giving them a table of that one row.

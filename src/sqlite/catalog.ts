@@ -46,6 +46,8 @@ export interface Table {
   readonly rowid: string | undefined;
   /** Whether the rowid is the key, as the table declares none. */
   readonly keyIsRowid: boolean;
+  /** Whether the key may hold NULL, which SQLite allows where the key is neither the rowid itself nor NOT NULL. */
+  readonly keyMayBeNull: boolean;
   readonly uniques: readonly UniqueIndex[];
 }
 
@@ -70,16 +72,28 @@ function readTable(database: Database, name: string, withoutRowid: boolean): Tab
   const rowid = withoutRowid ? undefined : ROWID_ALIASES.find((alias) => !taken.has(alias));
   const indexes = database.all('SELECT name, origin FROM pragma_index_list(?) WHERE "unique" = 1', name);
   const declared = declaredKey(database, all, indexes);
+  const columns = all.filter((row) => row[4] === 0n).map(toColumn).sort(byName);
   const keyIsRowid = declared.length === 0 && rowid !== undefined;
-  const columns = all.filter((row) => row[4] === 0n).map(toColumn);
-  if (keyIsRowid) columns.push({ name: rowid, type: "INTEGER", notNull: true });
   return {
     name,
-    columns: columns.sort(byName),
-    key: keyIsRowid ? [{ name: rowid, collation: BINARY }] : declared,
+    ...(keyIsRowid ? keyedByRowid({ columns }, rowid) : { columns, key: declared, keyIsRowid: false }),
     rowid,
-    keyIsRowid,
+    keyMayBeNull: !withoutRowid && indexes.some((row) => row[1] === "pk") &&
+      all.some((row) => row[3] !== 0n && row[2] === 0n),
     uniques: indexes.filter((row) => row[1] !== "pk").map((row) => readUnique(database, String(row[0]))),
+  };
+}
+
+/** What a table has when the rowid is its key: a column more, which counts as data. */
+export function keyedByRowid(
+  { columns }: Pick<Table, "columns">,
+  rowid: string,
+): Pick<Table, "columns" | "key" | "keyIsRowid"> {
+  const column = { name: rowid, type: "INTEGER", notNull: true };
+  return {
+    columns: [...columns, column].sort(byName),
+    key: [{ name: rowid, collation: BINARY }],
+    keyIsRowid: true,
   };
 }
 

@@ -1,6 +1,6 @@
 import { literal } from "../../src/sqlite/identifier.ts";
 import type { Random } from "./random.ts";
-import { LEDGER, SIM_TABLES, type SimTable } from "./tables.ts";
+import { LEDGER, rowText, SIM_TABLES, type SimTable } from "./tables.ts";
 
 /** One statement of the application, and the ledger row that it adds, if any. */
 export interface Statement {
@@ -42,13 +42,18 @@ export class ApplicationWrites {
 
   #at(random: Random, table: SimTable): string {
     const key = random.pick(table.keys);
-    return table.key.map((column, at) => `${column} = ${key[at]}`).join(" AND ");
+    return table.key.map((column, at) => `${column} IS ${key[at]}`).join(" AND ");
   }
 
   #set(random: Random, table: SimTable): string {
     const middle = table.columns.slice(table.key.length, -1);
     const column = random.below(middle.length);
-    return `${middle[column]} = ${random.pick(table.values[column]!)}, x = ${this.#x()}`;
+    return `${middle[column]} = ${random.pick(table.values[column]!)}, x = ${this.#xOfRow(table)}`;
+  }
+
+  /** Several rows may have NULL for their key. */
+  #xOfRow(table: SimTable): string {
+    return table.name === "nullable" ? `${this.#x()} || '.' || ${rowText(table)}` : this.#x();
   }
 
   #statements(random: Random, table: SimTable, withC: boolean): Statement[] {
@@ -95,13 +100,13 @@ export class ApplicationWrites {
   #everyRow(random: Random, table: SimTable): string {
     const own = table.name === "uniq" ? " WHERE id < 100" : "";
     if (random.chance(0.5)) return `DELETE FROM ${table.name}${own}`;
-    return `UPDATE ${table.name} SET x = ${this.#x()} || '.' || ${table.key.join(" || '.' || ")}${own}`;
+    return `UPDATE ${table.name} SET x = ${this.#x()} || '.' || ${rowText(table)}${own}`;
   }
 
   #rekey(table: SimTable, from: readonly string[], to: readonly string[], or = ""): Statement {
     const set = table.key.map((column, at) => `${column} = ${to[at]}`).join(", ");
-    const where = table.key.map((column, at) => `${column} = ${from[at]}`).join(" AND ");
-    return { sql: `UPDATE ${or}${table.name} SET ${set}, x = ${this.#x()} WHERE ${where}` };
+    const where = table.key.map((column, at) => `${column} IS ${from[at]}`).join(" AND ");
+    return { sql: `UPDATE ${or}${table.name} SET ${set}, x = ${this.#xOfRow(table)} WHERE ${where}` };
   }
 
   #swap(random: Random, table: SimTable): Statement[] {

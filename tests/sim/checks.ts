@@ -1,10 +1,10 @@
 import { ON_ITS_WAY } from "../../src/apply/overlay.ts";
-import { changeLog, GLOBAL_LOG, rowVersion } from "../../src/schema/names.ts";
+import { changeLog, GLOBAL_LOG } from "../../src/schema/names.ts";
 import { quote } from "../../src/sqlite/identifier.ts";
 import { compareDatabases } from "../support/database.ts";
 import type { LoggedWrite } from "./sim_application.ts";
 import type { SimWorld, Site } from "./sim_world.ts";
-import { LEDGER, ofLog, sameKeyText, SIM_TABLES, type SimTable } from "./tables.ts";
+import { LEDGER, ofLog, sameKeyText, SIM_TABLES, type SimTable, versionsOf } from "./tables.ts";
 
 /** What must never happen, did. */
 export class Violation extends Error {
@@ -75,7 +75,7 @@ export class Checks {
     ) as [string, bigint, string][];
     if (own.length === 0) return;
     const stored = new Map(
-      (application.all(`SELECT ${key}, ts, node FROM ${quote(rowVersion(table.name))}`) as [
+      (application.all(`SELECT ${key}, ts, node FROM ${versionsOf(table)}`) as [
         string,
         bigint,
         bigint,
@@ -131,7 +131,7 @@ export class Checks {
       // A tombstone that counts as absent may have been removed or not.
       const which = expires ? "WHERE deleted = 0" : "";
       const sql = `SELECT ${sameKeyText(table, ofLog)}, ts, node, hash, deleted FROM ${
-        quote(rowVersion(name))
+        versionsOf(table)
       } ${which} ORDER BY 1`;
       const [theirs, ours] = [site, reference].map(({ application }) => application.all(sql).map(String));
       const index = theirs!.findIndex((row, at) => row !== ours![at]);

@@ -1,3 +1,4 @@
+import { nullRowVersion, rowVersion } from "../../src/schema/names.ts";
 import { quote } from "../../src/sqlite/identifier.ts";
 
 /** A table of the simulation: one of each kind that is replicated in its own way. */
@@ -72,6 +73,13 @@ export const SIM_TABLES: readonly SimTable[] = [
     keys: [["1"], ["1.0"], ["'1'"], ["x'31'"], ["2.5"]],
     values: [ANYTHING],
   },
+  {
+    name: "nullable",
+    columns: ["k", "a", "x"],
+    key: ["k"],
+    keys: [["NULL"], ["NULL"], ["'a'"], ["'b'"]],
+    values: [ANYTHING],
+  },
 ];
 
 /** Its rows have one writer each and are never deleted: none may be missing in the end. */
@@ -85,6 +93,7 @@ export const SCHEMA = `
   CREATE TABLE pair (p TEXT, q INTEGER, a, x TEXT, PRIMARY KEY (q, p)) WITHOUT ROWID;
   CREATE TABLE folded (k TEXT PRIMARY KEY COLLATE NOCASE, a, x TEXT);
   CREATE TABLE loose (k PRIMARY KEY, a, x TEXT);
+  CREATE TABLE nullable (k TEXT PRIMARY KEY, a, x TEXT);
   CREATE TABLE ledger (id TEXT PRIMARY KEY, x TEXT);`;
 
 /** Rows that were there before replication: the same on every node. */
@@ -105,6 +114,9 @@ export function exactly(expression: string): string {
 export function sameKeyText(table: SimTable, column: (name: string) => string): string {
   const same = (name: string): string => {
     const value = column(name);
+    if (table.name === "nullable") {
+      return `CASE WHEN ${value} IS NULL THEN 'rowid ' || ${column("rowid")} ELSE ${exactly(value)} END`;
+    }
     if (table.name === "folded") return `lower(${value})`;
     return `CASE WHEN typeof(${value}) = 'real' AND ${value} = CAST(${value} AS INTEGER)
       THEN ${exactly(`CAST(${value} AS INTEGER)`)} ELSE ${exactly(value)} END`;
@@ -114,6 +126,19 @@ export function sameKeyText(table: SimTable, column: (name: string) => string): 
 
 export function columnsText(table: SimTable, column: (name: string) => string): string {
   return table.columns.map((name) => exactly(column(name))).join(" || ', ' || ");
+}
+
+/** Text that tells the rows of a table apart. */
+export function rowText({ name, key }: SimTable): string {
+  return name === "nullable" ? "rowid" : key.join(" || '.' || ");
+}
+
+/** The versions of a table's rows, as a FROM clause has it. */
+export function versionsOf({ name }: SimTable): string {
+  const versions = quote(rowVersion(name));
+  if (name !== "nullable") return versions;
+  return `(SELECT *, NULL AS val_rowid FROM ${versions}
+    UNION ALL SELECT NULL, ts, node, hash, deleted, val_rowid FROM ${quote(nullRowVersion(name))})`;
 }
 
 export const ofTable = (column: string): string => quote(column);
