@@ -4,7 +4,7 @@ import { type CapturedChange, type ChangeReader, travellingColumns } from "../ca
 import { replacedKeys } from "../schema/names.ts";
 import { logRow, raiseClock, TICK } from "../capture/trigger_sql.ts";
 import { type FollowedTable, type Schema, shapesOf } from "../schema/followed_tables.ts";
-import { isRow } from "../schema/row_conditions.ts";
+import { exactValues } from "../sqlite/exact_value.ts";
 import { type ChangeEvent, RawText, type SqlValue } from "../wire/event.ts";
 import { CborWriter } from "../wire/cbor.ts";
 import { EventShape, writeEvent } from "../wire/codec.ts";
@@ -13,7 +13,7 @@ import { keyText } from "./key_text.ts";
 import type { Overlay, OwnChange } from "./overlay.ts";
 import { type EventPlan, Planner, type RowStatements } from "./plan.ts";
 import { RowRefusedError } from "./row_refused.ts";
-import { acceptVersion, deleteByKey, markVersion, selectVersion } from "./row_sql.ts";
+import { acceptVersion, deleteByKey, hasKey, keyParameters, markVersion, selectVersion } from "./row_sql.ts";
 import { TriggerGuard } from "./trigger_guard.ts";
 import { compareVersions, type Version } from "./version.ts";
 
@@ -145,7 +145,7 @@ export class Fold {
 
   #accept(table: FollowedTable, key: SqlValue[], event: ChangeEvent, time: StreamTime): boolean {
     const deleted = event.type === "delete" ? time.highest : 0n;
-    const { accept } = this.#prepare(table);
+    const { accept } = this.#prepare(table, key);
     const result = accept.run(
       ...key.map(bindable),
       event.ts!,
@@ -171,7 +171,9 @@ export class Fold {
   }
 
   #storedVersion(table: FollowedTable, key: readonly SqlValue[]): Version | undefined {
-    const row = this.#prepare(table).version.get(...key.map(bindable)) as unknown as bigint[] | undefined;
+    const row = this.#prepare(table, key).version.get(...key.map(bindable)) as unknown as
+      | bigint[]
+      | undefined;
     return row && { ts: row[0]!, node: row[1]!, hash: Number(row[2]) };
   }
 
@@ -218,10 +220,10 @@ export class Fold {
     if (table.uniques.length === 0) return;
     const { values, statements } = plan.bind(event);
     for (const row of statements.clashing.flatMap((statement) => statement.all(values))) {
-      const key = row.slice(0, table.key.length);
+      const key = exactValues(row.slice(1));
       const loser = this.#storedVersion(table, key);
       if (spareNewer && this.#isOnItsWayAbove(table, key, loser)) continue;
-      const image = String(row[table.key.length]);
+      const image = String(row[0]);
       recordConflict(this.#database, {
         table: table.name,
         reason: "displaced",
@@ -229,12 +231,13 @@ export class Fold {
         loser,
         winner: versionOf(event),
       });
-      this.#triggers.deleting(table.name, () => this.#prepare(table).remove.run(...key));
-      this.#prepare(table).mark.run(...key.map(bindable));
+      const { remove, mark } = this.#prepare(table, key);
+      this.#triggers.deleting(table.name, () => remove.run(...key.map(bindable)));
+      mark.run(...key.map(bindable));
     }
   }
 
-  #isOnItsWayAbove(table: FollowedTable, key: Parameter[], stored: Version | undefined): boolean {
+  #isOnItsWayAbove(table: FollowedTable, key: SqlValue[], stored: Version | undefined): boolean {
     const own = this.#overlay.newest(table, keyText(table.key, key));
     if (!own) return false;
     return !stored || own.ts > stored.ts || (own.ts === stored.ts && this.#node > stored.node);
@@ -275,7 +278,7 @@ export class Fold {
     const parameter = value instanceof RawText ? "CAST(? AS TEXT)" : "?";
     this.#database.run(
       `UPDATE ${quote(table.name)} AS row SET ${quote(column)} = ${parameter} WHERE ${
-        isRow(table, "row", () => "?")
+        hasKey(table, keyParameters(key))
       }`,
       bindable(value),
       ...key.map(bindable),
@@ -284,7 +287,7 @@ export class Fold {
 
   /** Logs a row as it stands now as a new change of this node. */
   #relog(table: FollowedTable, key: SqlValue[], above: bigint): void {
-    const [change, enter] = logRow(table, "update", isRow(table, "row", () => "?"));
+    const [change, enter] = logRow(table, "update", hasKey(table, keyParameters(key)));
     // Above the event that it completes, whose clock the transaction takes over only at its end.
     raiseClock(this.#database, above);
     this.#database.run(TICK);
@@ -293,16 +296,20 @@ export class Fold {
     this.begin();
   }
 
-  #prepare(table: FollowedTable): KeyStatements {
-    let statements = this.#statements.get(table.versionTable);
+  #prepare(table: FollowedTable, key: readonly SqlValue[]): KeyStatements {
+    const isRaw = key.some((value) => value instanceof RawText);
+    const name = isRaw ? `${table.versionTable}\0${keyParameters(key)}` : table.versionTable;
+    let statements = this.#statements.get(name);
     if (!statements) {
+      const prepare = (sql: (table: FollowedTable, parameters: readonly string[]) => string): Statement =>
+        this.#database.prepare(sql(table, keyParameters(key)));
       statements = {
-        accept: this.#database.prepare(acceptVersion(table)),
-        version: this.#database.prepare(selectVersion(table)),
-        mark: this.#database.prepare(markVersion(table)),
-        remove: this.#database.prepare(deleteByKey(table)),
+        accept: prepare(acceptVersion),
+        version: prepare(selectVersion),
+        mark: prepare(markVersion),
+        remove: prepare(deleteByKey),
       };
-      this.#statements.set(table.versionTable, statements);
+      this.#statements.set(name, statements);
     }
     return statements;
   }

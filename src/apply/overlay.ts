@@ -2,6 +2,7 @@ import { changeLog, POSITION, valueColumn } from "../schema/names.ts";
 import type { FollowedTable } from "../schema/followed_tables.ts";
 import { hasNull } from "../schema/row_conditions.ts";
 import type { Database, Row, Statement } from "../sqlite/database.ts";
+import { exactColumns, exactValues } from "../sqlite/exact_value.ts";
 import { quote } from "../sqlite/identifier.ts";
 import { keyText } from "./key_text.ts";
 
@@ -123,7 +124,7 @@ export class Overlay {
     for (;;) {
       const rows = overlay.select.all(overlay.takenTo, BigInt(ROWS_AT_A_TIME)) as unknown as Row[];
       for (const [id, ts, ...key] of rows) {
-        overlay.keys.set(keyText(table.key, key), { id: id as bigint, ts: ts as bigint });
+        overlay.keys.set(keyText(table.key, exactValues(key)), { id: id as bigint, ts: ts as bigint });
       }
       if (overlay.keys.size > MAX_KEYS_IN_MEMORY) this.#spill(table.versionTable, overlay);
       if (rows.length < ROWS_AT_A_TIME) break;
@@ -160,7 +161,7 @@ export const ON_ITS_WAY = `(log.sequence IS NULL OR log.sequence > coalesce(
 
 function selectKeys(table: FollowedTable): string {
   const ofLog = (name: string): string => `log.${quote(valueColumn(name))}`;
-  const columns = table.key.map(({ name }) => ofLog(name)).join(", ");
+  const columns = table.key.map(({ name }) => exactColumns(ofLog(name))).join(", ");
   return `SELECT id, ts, ${columns} FROM ${quote(changeLog(table.name))} AS log
     WHERE id > ? AND ${ON_ITS_WAY}${ofKind(table, ofLog)} ORDER BY id LIMIT ?`;
 }

@@ -1,7 +1,9 @@
+import { exactColumns } from "../sqlite/exact_value.ts";
 import { quote } from "../sqlite/identifier.ts";
 import { valueColumn } from "../schema/names.ts";
 import { hasNull, holdsUnique, isRow } from "../schema/row_conditions.ts";
 import { type FollowedTable, hasOneForm } from "../schema/followed_tables.ts";
+import { RawText, type SqlValue } from "../wire/event.ts";
 
 /**
  * The SQL that applies changes of one table; pure text.
@@ -74,17 +76,17 @@ export function deleteRow(options: RowSqlOptions): string {
 }
 
 /**
- * For each UNIQUE index that the event has values for: the rows of other keys that hold them. Each result row is the key
- * in order, then the image of the row as in the conflict log.
+ * For each UNIQUE index that the event has values for: the rows of other keys that hold them. Each result row is the image
+ * of the row as in the conflict log, then the key in order, as `exactValues` takes it.
  */
 export function selectClashing(options: RowSqlOptions): string[] {
   const { table, columns } = options;
   const source = (column: string): string => columns.includes(column) ? parameter(options, column) : "NULL";
-  const key = table.key.map(({ name }) => `row.${quote(name)}`).join(", ");
+  const key = table.key.map(({ name }) => exactColumns(`row.${quote(name)}`)).join(", ");
   return table.uniques
     .filter((index) => index.terms.every(({ column }) => column === undefined || columns.includes(column)))
     .map((index) =>
-      `SELECT ${key}, ${rowImage(table)} FROM ${quote(table.name)} AS row
+      `SELECT ${rowImage(table)}, ${key} FROM ${quote(table.name)} AS row
        WHERE ${holdsUnique(table, index, source)} AND NOT (${atKey(options)})`
     );
 }
@@ -100,9 +102,26 @@ export function rowImage(table: FollowedTable): string {
   return chunks.reduce((left, right) => `json_patch(${left}, ${right})`);
 }
 
-/** Removes a row by its key, bound in the order of the key. */
-export function deleteByKey(table: FollowedTable): string {
-  return `DELETE FROM ${quote(table.name)} AS row WHERE ${isRow(table, "row", () => "?")}`;
+/**
+ * The parameters for a key, one for each of its columns: text that is bound as bytes has to be told from a blob. All the
+ * statements below take such a list, and the values of the key in its order.
+ */
+export function keyParameters(key: readonly SqlValue[]): string[] {
+  return key.map((value) => value instanceof RawText ? "CAST(? AS TEXT)" : "?");
+}
+
+/** A condition on `row`: it is the one with this key. */
+export function hasKey(table: FollowedTable, parameters: readonly string[]): string {
+  return isRow(
+    table,
+    "row",
+    (column) => parameters[table.key.findIndex(({ name }) => name === column)]!,
+  );
+}
+
+/** Removes a row by its key. */
+export function deleteByKey(table: FollowedTable, parameters: readonly string[]): string {
+  return `DELETE FROM ${quote(table.name)} AS row WHERE ${hasKey(table, parameters)}`;
 }
 
 function versionColumns(table: FollowedTable): string[] {
@@ -113,24 +132,24 @@ function versionColumns(table: FollowedTable): string[] {
  * Stores a version if it is above the one there, or if that one is a tombstone which counts as absent by now; one change
  * says that it was accepted. Parameters: key, ts, node, hash, deleted, and the stream time up to which tombstones expired.
  */
-export function acceptVersion(table: FollowedTable): string {
+export function acceptVersion(table: FollowedTable, parameters: readonly string[]): string {
   const key = versionColumns(table);
   return `INSERT INTO ${quote(table.versionTable)} (${key.join(", ")}, ts, node, hash, deleted)
-    VALUES (${key.map(() => "?").join(", ")}, ?, ?, ?, ?)
+    VALUES (${parameters.join(", ")}, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET ts = excluded.ts, node = excluded.node, hash = excluded.hash, deleted = excluded.deleted
     WHERE excluded.ts > ts OR (excluded.ts = ts AND (excluded.node > node OR (excluded.node = node AND excluded.hash > hash)))
       OR (deleted <> 0 AND deleted < ?)`;
 }
 
 /** The version of a key: ts, node, hash. */
-export function selectVersion(table: FollowedTable): string {
-  const key = versionColumns(table).map((column) => `${column} = ?`).join(" AND ");
+export function selectVersion(table: FollowedTable, parameters: readonly string[]): string {
+  const key = versionColumns(table).map((column, at) => `${column} = ${parameters[at]}`).join(" AND ");
   return `SELECT ts, node, hash FROM ${quote(table.versionTable)} WHERE ${key}`;
 }
 
 /** Marks a row that the streams never spoke of, so that all nodes remember that it was there: version (0, 0, 0). */
-export function markVersion(table: FollowedTable): string {
+export function markVersion(table: FollowedTable, parameters: readonly string[]): string {
   const key = versionColumns(table);
   return `INSERT INTO ${quote(table.versionTable)} (${key.join(", ")}, ts, node, hash, deleted)
-    VALUES (${key.map(() => "?").join(", ")}, 0, 0, 0, 0) ON CONFLICT DO NOTHING`;
+    VALUES (${parameters.join(", ")}, 0, 0, 0, 0) ON CONFLICT DO NOTHING`;
 }

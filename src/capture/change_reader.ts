@@ -1,10 +1,11 @@
 import type { Database, Parameter, Row, Statement } from "../sqlite/database.ts";
+import { exactColumns, exactValues } from "../sqlite/exact_value.ts";
 import { quote } from "../sqlite/identifier.ts";
 import { changeLog, valueColumn } from "../schema/names.ts";
 import { hasTable } from "../schema/own_tables.ts";
 import { type Schema, shapesOf } from "../schema/followed_tables.ts";
 import type { TableShape } from "../schema/shape_history.ts";
-import { type ChangeType, RawText, type SqlValue } from "../wire/event.ts";
+import type { ChangeType, SqlValue } from "../wire/event.ts";
 
 /** A change as the triggers logged it. */
 export interface CapturedChange {
@@ -124,25 +125,13 @@ export class ChangeReader {
   }
 
   #readExactly(shape: TableShape, id: bigint): SqlValue[] {
-    const row = this.#prepare(shape).exact.get(id) as unknown as Parameter[];
-    return shape.columns.map((_, at) => exactValue(row[2 * at] ?? null, row[2 * at + 1] ?? null));
+    return exactValues(this.#prepare(shape).exact.get(id) as unknown as Row);
   }
 }
 
 /** Whether the driver put the replacement character where bytes were not UTF-8; it may also be the true content. */
 function isDamaged(value: Parameter): boolean {
   return typeof value === "string" && value.includes(REPLACEMENT);
-}
-
-/** A value read as itself and, when it is text, as its bytes. */
-function exactValue(value: Parameter, textBytes: Parameter): SqlValue {
-  if (!(textBytes instanceof Uint8Array)) return value;
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(textBytes);
-  } catch {
-    // Not UTF-8: that is what RawText is for.
-    return new RawText(textBytes);
-  }
 }
 
 function columnsOf(shape: TableShape): string[] {
@@ -159,8 +148,6 @@ function selectChanges(shape: TableShape): string {
 }
 
 function selectExactly(shape: TableShape): string {
-  const columns = columnsOf(shape).map((column) =>
-    `${column}, CASE WHEN typeof(${column}) = 'text' THEN CAST(${column} AS BLOB) END`
-  );
+  const columns = columnsOf(shape).map(exactColumns);
   return `SELECT ${columns.join(", ")} FROM ${quote(changeLog(shape.table))} WHERE id = ?`;
 }
