@@ -16,7 +16,8 @@ const IS_NESTED = "harmonylite_is_nested_delete";
  * SQLite asks an authorizer while it compiles a statement, so this costs nothing per row. In a trigger:
  * - an INSERT into or UPDATE of a followed table, or of one of ours, compiles to nothing;
  * - on any other table it runs: a full-text index kept by triggers, a table that stays local;
- * - where the trigger can RAISE, a SELECT ahead of its first writing step compiles to nothing: the row passed where it was made.
+ * - where the trigger can RAISE, a SELECT compiles to nothing: the row passed where it was made. Not one behind a writing
+ *   step when any such step has a SELECT of its own, as the two look alike.
  *
  * A DELETE cannot be ignored so (SQLITE_IGNORE only turns its truncate optimization off; tried on 3.53). For that,
  * temporary triggers, which only this connection sees, skip every delete that is not the applier's own.
@@ -24,8 +25,8 @@ const IS_NESTED = "harmonylite_is_nested_delete";
 export class TriggerGuard {
   readonly #database: Database;
   #followed: ReadonlySet<string> = new Set();
-  /** User's triggers that can refuse a row. */
-  #raising: ReadonlySet<string> = new Set();
+  /** User's triggers that can refuse a row, and whether only their bare steps have a SELECT. */
+  #raising: ReadonlyMap<string, boolean> = new Map();
   /** The trigger that is being compiled, and whether a writing step of it came by. */
   #compiling: { trigger: string | null; wrote: boolean } = { trigger: null, wrote: false };
   #guarded: string[] = [];
@@ -45,7 +46,8 @@ export class TriggerGuard {
   use(schema: Schema): void {
     const triggers = userTriggers(this.#database);
     this.#followed = new Set(schema.tables.keys());
-    this.#raising = new Set(triggers.filter(({ sql }) => /\bRAISE\s*\(/i.test(sql)).map(({ name }) => name));
+    const raising = triggers.filter(({ sql }) => /\bRAISE\s*\(/i.test(sql));
+    this.#raising = new Map(raising.map(({ name, sql }) => [name, !writesWhatItSelects(sql)]));
     const deletes = triggers.some(({ sql }) => /\bDELETE\s+FROM\b/i.test(sql));
     this.#layGuards(deletes ? [...schema.tables.keys()] : []);
   }
@@ -82,7 +84,8 @@ export class TriggerGuard {
     if (trigger !== this.#compiling.trigger) this.#compiling = { trigger, wrote: false };
     if (trigger === null) return SQLITE_OK;
     if (action === SQLITE_SELECT) {
-      return this.#raising.has(trigger) && !this.#compiling.wrote ? SQLITE_IGNORE : SQLITE_OK;
+      const onlyBare = this.#raising.get(trigger);
+      return onlyBare === undefined || (this.#compiling.wrote && !onlyBare) ? SQLITE_OK : SQLITE_IGNORE;
     }
     if (action !== SQLITE_INSERT && action !== SQLITE_UPDATE && action !== SQLITE_DELETE) return SQLITE_OK;
     this.#compiling.wrote = true;
@@ -96,4 +99,11 @@ function userTriggers(database: Database): { name: string; sql: string }[] {
     .all("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
     .map(([name, sql]) => ({ name: String(name), sql: String(sql).replace(QUOTED_OR_COMMENT, " x ") }))
     .filter(({ name }) => !isOurs(name));
+}
+
+/** Whether a writing step of a trigger has a SELECT in it, or several rows of VALUES, which are one to SQLite. */
+function writesWhatItSelects(sql: string): boolean {
+  const steps = sql.slice(sql.search(/\bBEGIN\b/i) + "BEGIN".length).split(";");
+  const writing = steps.filter((step) => !/^\s*SELECT\b/i.test(step));
+  return writing.some((step) => /\bSELECT\b|\)\s*,\s*\(/i.test(step));
 }

@@ -105,3 +105,19 @@ Deno.test("a full-text index over the table stays consistent, also when a row is
   const found = (word: string): string[] => lab.lines(`SELECT rowid FROM f WHERE f MATCH '${word}'`);
   assert.deepEqual([found("alpha"), found("beta"), found("gamma"), found("delta")], [[], [], ["2"], ["3"]]);
 });
+
+Deno.test("a trigger that writes and then raises does not keep a replica from deleting a row", async () => {
+  const soft = "UPDATE t SET a = 'deleted' WHERE id = OLD.id";
+  const audit = "INSERT INTO local (a) VALUES (OLD.a)";
+  for (const step of [soft, audit, "DELETE FROM other", "INSERT INTO other VALUES (OLD.id, 1)"]) {
+    await using lab = await replica(
+      `CREATE TRIGGER x BEFORE DELETE ON t BEGIN ${step}; SELECT RAISE(IGNORE); END;
+       CREATE TRIGGER y BEFORE INSERT ON t BEGIN INSERT INTO local (a) VALUES (NEW.a); SELECT RAISE(ABORT, 'no'); END;`,
+    );
+    await lab.receive(put({ id: 1n, a: 1n }));
+    await lab.receive(remove({ id: 1n }));
+    assert.deepEqual(lab.lines("SELECT * FROM t"), [], step);
+    assert.deepEqual(lab.quarantined, []);
+    assert.deepEqual(lab.lines("SELECT a FROM local"), step === audit ? ["1", "1"] : ["1"]);
+  }
+});

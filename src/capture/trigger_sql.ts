@@ -113,9 +113,18 @@ function isNew(table: FollowedTable): string {
 const ofNew = (column: string): string => `NEW.${quote(column)}`;
 const ofOld = (column: string): string => `OLD.${quote(column)}`;
 
+/**
+ * No row has this key any more. A user's trigger that fired before ours may have put one there: logged after that, a
+ * delete would remove it from every replica.
+ */
+function isGone(table: FollowedTable, source: (column: string) => string): string {
+  return `NOT EXISTS (SELECT 1 FROM ${quote(table.name)} AS row WHERE ${isSame(table, "row", source)})`;
+}
+
 /** Logs the row of OLD as deleted. In a SELECT of its own OLD means the row, and what the row lacks means the join outside. */
 function logOldRow(table: FollowedTable): string[] {
-  const from = `${CLOCK_ROW} LEFT JOIN ${quote(absentColumns(table.name))} AS old`;
+  const from = `${CLOCK_ROW} LEFT JOIN ${quote(absentColumns(table.name))} AS old
+    WHERE ${isGone(table, ofOld)}`;
   const source = (column: string): string => `(SELECT ${ofOld(column)})`;
   return [logChange(table, loggedColumns(table), "delete", source, from), enterGlobalLog(table)];
 }
@@ -185,7 +194,7 @@ export function captureTriggers(table: FollowedTable): Map<string, string> {
   ]);
   add(
     `${base}_on_update_key`,
-    `AFTER UPDATE ON ${on} WHEN NOT (${isSame(table, "OLD", ofNew)})`,
+    `AFTER UPDATE ON ${on} WHEN NOT (${isSame(table, "OLD", ofNew)}) AND ${isGone(table, ofOld)}`,
     [TICK, ...logOldKey(table, ofOld)],
   );
   if (table.uniques.length > 0) addReplaceTriggers(table, add);
@@ -215,10 +224,10 @@ function addReplaceTriggers(
     );
   add(`${base}_before_insert`, `BEFORE INSERT ON ${quote(table.name)}`, note(ofNew));
   add(`${base}_before_update`, `BEFORE UPDATE ON ${quote(table.name)}`, note(ofNew, ofOld));
-  const gone = isSame(table, "row", (name) => `OLD.${quote(valueColumn(name))}`);
+  const ofNote = (name: string): string => `OLD.${quote(valueColumn(name))}`;
   add(
     `${base}_on_replace`,
-    `AFTER DELETE ON ${notes} WHEN NOT EXISTS (SELECT 1 FROM ${quote(table.name)} AS row WHERE ${gone})`,
-    [TICK, ...logOldKey(table, (name) => `OLD.${quote(valueColumn(name))}`)],
+    `AFTER DELETE ON ${notes} WHEN ${isGone(table, ofNote)}`,
+    [TICK, ...logOldKey(table, ofNote)],
   );
 }

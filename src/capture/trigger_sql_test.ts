@@ -159,3 +159,20 @@ Deno.test("capture: under an upsert and under INSERT OR REPLACE the clock does n
     );
   });
 });
+
+Deno.test("capture: a row that a user's trigger puts back under its key is not logged as deleted after that", async () => {
+  await withTables(
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, a); CREATE TABLE k (k TEXT PRIMARY KEY, a) WITHOUT ROWID",
+    (lab) => {
+      // Made after ours, they fire before ours.
+      lab.run(
+        `CREATE TRIGGER x AFTER DELETE ON t WHEN OLD.a BEGIN INSERT INTO t VALUES (OLD.id, 0); END;
+         CREATE TRIGGER y AFTER UPDATE OF k ON k WHEN NEW.a BEGIN INSERT INTO k VALUES (OLD.k, 0); END`,
+      );
+      lab.run("INSERT INTO t VALUES (1, 1); DELETE FROM t; DELETE FROM t");
+      assert.deepEqual(lab.captured("t", "id", "a"), ["insert|1|1", "insert|1|0", "delete|1|0"]);
+      lab.run("INSERT INTO k VALUES ('a', 1); UPDATE k SET k = 'b' WHERE a");
+      assert.deepEqual(lab.captured("k", "k", "a"), ["insert|a|1", "insert|a|0", "update|b|1"]);
+    },
+  );
+});

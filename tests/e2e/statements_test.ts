@@ -122,7 +122,17 @@ const GROUPS: Readonly<Record<string, string>> = {
     WITH old AS (SELECT max(id) AS id FROM numbered) DELETE FROM numbered WHERE id = (SELECT id FROM old) RETURNING *;`,
 };
 
-const TABLES = ["numbered", "named", "pairs", "bare", "users", "slots", "grandchildren", "children", "parents"];
+const TABLES = [
+  "numbered",
+  "named",
+  "pairs",
+  "bare",
+  "users",
+  "slots",
+  "grandchildren",
+  "children",
+  "parents",
+];
 const PRAGMAS = ["", "PRAGMA recursive_triggers = ON;", "PRAGMA trusted_schema = OFF;"];
 
 Deno.test("every kind of statement leaves on all nodes what it leaves without us", async (t) => {
@@ -143,5 +153,57 @@ Deno.test("every kind of statement leaves on all nodes what it leaves without us
         assert.deepEqual(rowids[0], rowids[1]);
       });
     }
+  }
+});
+
+/** What random statements may meet; anything else is our doing. */
+const EXPECTED_ERROR =
+  /^error: (.* constraint failed.*|cannot (commit|rollback) - no transaction is active|no such savepoint: here)$/;
+
+Deno.test("random statements on three nodes at once, also with rollback journals, leave equal databases", async () => {
+  await using cluster = await startCluster(3, {
+    schema: STATEMENT_SCHEMA,
+    choose: (id) => id === 3 ? { schema: `PRAGMA journal_mode = DELETE; ${STATEMENT_SCHEMA}` } : {},
+  });
+  const transactions = [120, 120, 40]; // A rollback journal takes several times as long.
+  for (const round of [0, 1, 2]) {
+    const pragmas = [
+      `PRAGMA foreign_keys = ON; ${PRAGMAS[round]}`,
+      `${PRAGMAS[round]}`,
+      `PRAGMA journal_mode = ${["DELETE", "TRUNCATE", "PERSIST"][round]};`,
+    ];
+    const seen = await Promise.all(
+      cluster.nodes.map(({ dbPath }, at) =>
+        runOldSql(dbPath, pragmas[at] + randomStatements(seed + 3 * round + at, transactions[at]!))
+      ),
+    );
+    const errors = seen.flat().filter((line) => line.startsWith("error") && !EXPECTED_ERROR.test(line));
+    assert.deepEqual(errors, []);
+    await cluster.converge();
+  }
+});
+
+Deno.test("an application with a rollback journal writes at the same time as its node, and both wait their turn", async () => {
+  await using cluster = await startCluster(3, {
+    schema: SCHEMA,
+    choose: () => ({ schema: `PRAGMA journal_mode = DELETE; ${SCHEMA}` }),
+  });
+  const rows = (id: number): string[] =>
+    Array.from(
+      { length: 60 },
+      (_, at) =>
+        `INSERT INTO numbered VALUES (${
+          1000 * id + at
+        }, ${id}); UPDATE numbered SET v = v + 10 WHERE id % 60 = ${at};`,
+    );
+  await Promise.all(cluster.nodes.map(async (node, at) => {
+    const mode = ["DELETE", "TRUNCATE", "PERSIST"][at]!;
+    const lines = await runOldSql(node.dbPath, `PRAGMA journal_mode = ${mode}; ${rows(at + 1).join("\n")}`);
+    assert.deepEqual(lines, [mode.toLowerCase()]);
+  }));
+  await cluster.converge();
+  assert.equal(cluster.node(1).count("SELECT count(*) FROM numbered"), 180);
+  for (const node of cluster.nodes) {
+    assert.deepEqual(await runOldSql(node.dbPath, "PRAGMA integrity_check;"), ["ok"]);
   }
 });
