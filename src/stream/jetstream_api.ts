@@ -31,8 +31,17 @@ export class JetStreamApi {
     }
   }
 
-  streamInfo(name: string, signal: AbortSignal): Promise<StreamInfo> {
-    return this.#call(`STREAM.INFO.${name}`, undefined, signal);
+  /** With `subjects`, in NATS's way of matching: `state.subjects` names those that hold messages. */
+  streamInfo(name: string, signal: AbortSignal, subjects?: string): Promise<StreamInfo> {
+    const body = subjects === undefined ? undefined : { subjects_filter: subjects };
+    return this.#call(`STREAM.INFO.${name}`, body, signal);
+  }
+
+  /** What the last message of a subject holds, as the stream's leader has it. */
+  async lastMessage(stream: string, subject: string, signal: AbortSignal): Promise<Uint8Array> {
+    const body = { last_by_subj: subject };
+    const { message } = await this.#call<StoredMessage>(`STREAM.MSG.GET.${stream}`, body, signal);
+    return Uint8Array.fromBase64(message.data ?? "");
   }
 
   createStream(config: Partial<StreamConfig> & { name: string }, signal: AbortSignal): Promise<StreamInfo> {
@@ -80,6 +89,11 @@ interface StreamPage {
   readonly total: number;
   readonly streams?: StreamInfo[] | null;
   readonly missing?: string[] | null;
+}
+
+interface StoredMessage {
+  /** `data` in base64; left out when empty. */
+  readonly message: { readonly data?: string };
 }
 
 /** Settings of a consumer in the spelling of the API; times in nanoseconds. */

@@ -12,6 +12,7 @@ import { messageOf, StreamError } from "../lib/errors.ts";
 
 /** Error codes of the JetStream API that something here depends on. */
 export const API_ERROR = {
+  messageNotFound: 10037,
   streamNotFound: 10059,
   streamNameInUse: 10058,
   subjectsOverlap: 10065,
