@@ -86,7 +86,7 @@ async function sendPending(config: Config, { signal, logger }: CleanUpOptions): 
     await using connection = await connectLog(config, { signal, logger, attempts: STREAM_ATTEMPTS });
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(SEND_TIMEOUT_MS)]);
     // Already asked to stop, a publisher sends what is pending and returns.
-    await replica.publisher(connection.log, () => true).run({ signal: AbortSignal.abort(), deadline });
+    await replica.publisher(connection, () => true).run({ signal: AbortSignal.abort(), deadline });
     if (countPending(replica.database) === 0) return;
   } catch (cause) {
     signal.throwIfAborted();

@@ -4,15 +4,21 @@ import { StreamError } from "../lib/errors.ts";
 import { sleep } from "../lib/sleep.ts";
 import { type ConnectionStatus, connectToNats, type NatsOptions } from "../nats/connection.ts";
 import type { Logger } from "../observe/logger.ts";
+import { REGISTRY_BUCKET, SchemaRegistry } from "../schema/registry.ts";
+import { JetStreamKeyValue } from "../stream/jetstream_key_value.ts";
 import { JetStreamLog } from "../stream/jetstream_log.ts";
+import type { BucketSettings } from "../stream/key_value.ts";
 import type { ReplicationLog } from "../stream/replication_log.ts";
 
 /** Pauses while JetStream is not ready: its servers may still be looking for each other. */
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 5_000;
 
+const DEFAULT_STREAM_PREFIX = "harmonylite-changes";
+
 export interface LogConnection extends AsyncDisposable {
   readonly log: ReplicationLog;
+  readonly registry: SchemaRegistry;
 }
 
 /**
@@ -37,9 +43,12 @@ export async function connectLog(
     onDifference: (text) => logger.warn(text),
   });
   stack.use(log);
+  const store = stack.use(new JetStreamKeyValue(connection, registrySettings(config)));
+  const now = (): number => performance.now();
+  const registry = new SchemaRegistry({ store, node: config.nodeId, logger, now });
   await waitForStreams(log, options);
   const owned = stack.move();
-  return { log, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { log, registry, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 async function waitForStreams(
@@ -80,6 +89,12 @@ function natsOptions({ nats, nodeId }: Config): NatsOptions {
   const credentials = { seedFile, credsFile, userName, userPassword, caFile, certFile, keyFile };
   const set = Object.fromEntries(Object.entries(credentials).filter(([, value]) => value !== ""));
   return { urls, connectRetries, reconnectWaitSeconds, name: `harmonylite-node-${nodeId}`, ...set };
+}
+
+/** Entries carry the prefix unless it is the default one, so that clusters can share an account. */
+function registrySettings({ nats, replicationLog }: Config): BucketSettings {
+  const folder = nats.streamPrefix === DEFAULT_STREAM_PREFIX ? "" : nats.streamPrefix;
+  return { bucket: REGISTRY_BUCKET, folder, replicas: replicationLog.replicas };
 }
 
 function streamSettings({ nats, replicationLog }: Config): Parameters<typeof JetStreamLog.open>[1] {

@@ -4,9 +4,8 @@ import type { Config } from "../config/config.ts";
 import { messageOf } from "../lib/errors.ts";
 import { pause } from "../lib/sleep.ts";
 import type { Logger } from "../observe/logger.ts";
-import type { ReplicationLog } from "../stream/replication_log.ts";
 import { Housekeeping } from "./housekeeping.ts";
-import { connectLog } from "./log_connection.ts";
+import { connectLog, type LogConnection } from "./log_connection.ts";
 import { Replica } from "./replica.ts";
 import { hasSequenceMap, readSequenceMap } from "./sequence_map.ts";
 
@@ -33,21 +32,21 @@ export async function runNode(config: Config, { signal, logger }: NodeOptions): 
   using replica = await Replica.open(config, { signal, logger });
   checkSequenceMap(config, logger);
   await using connection = await connectLog(config, { signal, logger });
-  await new NodeLoops(replica, watcher, connection.log).run(signal);
+  await new NodeLoops(replica, watcher, connection).run(signal);
 }
 
 /** The loops of a running node. When one fails the others are stopped, and its error is the node's. */
 class NodeLoops {
   readonly #replica: Replica;
   readonly #watcher: Watcher;
-  readonly #log: ReplicationLog;
+  readonly #connection: LogConnection;
   readonly #housekeeping: Housekeeping;
 
-  constructor(replica: Replica, watcher: Watcher, log: ReplicationLog) {
+  constructor(replica: Replica, watcher: Watcher, connection: LogConnection) {
     const { config, database, schema, logger } = replica;
     this.#replica = replica;
     this.#watcher = watcher;
-    this.#log = log;
+    this.#connection = connection;
     this.#housekeeping = new Housekeeping({
       database,
       schema,
@@ -62,13 +61,14 @@ class NodeLoops {
   }
 
   async run(asked: AbortSignal): Promise<void> {
-    const { config, wakeup } = this.#replica;
+    const { config, schema, wakeup } = this.#replica;
     const stop = new AbortController();
     const signal = AbortSignal.any([asked, stop.signal]);
-    const applier = config.replicate ? this.#replica.applier(this.#log) : undefined;
+    const applier = config.replicate ? this.#replica.applier(this.#connection) : undefined;
     const loops = [
       this.#watcher.run({ wakeup, signal }),
       this.#housekeeping.run({ signal }),
+      this.#connection.registry.run({ signal, schema: () => schema.current }),
       this.#sleepWhenIdle(stop, signal),
       applier?.run({ signal }),
       config.publish ? this.#publish(applier, signal) : undefined,
@@ -89,7 +89,7 @@ class NodeLoops {
     signal: AbortSignal,
   ): Promise<void> {
     const { logger } = this.#replica;
-    const publisher = this.#replica.publisher(this.#log, () => applier?.mayPublish ?? true);
+    const publisher = this.#replica.publisher(this.#connection, () => applier?.mayPublish ?? true);
     if (applier) await untilAborted(applier.caughtUp, signal);
     if (signal.aborted) return;
     logger.info("Caught up with the streams, publishing");

@@ -6,6 +6,7 @@ import { Wakeup } from "../lib/wakeup.ts";
 import type { Logger } from "../observe/logger.ts";
 import { Publisher } from "../publish/publisher.ts";
 import { RoundReader } from "../publish/round.ts";
+import type { LogConnection } from "./log_connection.ts";
 import { Database } from "../sqlite/database.ts";
 import type { ReplicationLog } from "../stream/replication_log.ts";
 
@@ -46,6 +47,7 @@ export class Replica implements Disposable {
       versionRetentionMs: config.replicationLog.versionRetention,
       onQuarantine: ({ stream, sequence }, reason) =>
         logger.error("Message put into quarantine", { stream, sequence, reason }),
+      onLeftOut: (text) => logger.warn("Left out of what is applied", { reason: text }),
     });
   }
 
@@ -66,10 +68,11 @@ export class Replica implements Disposable {
   }
 
   /** What reads the streams and applies them. */
-  applier(log: ReplicationLog): Applier {
+  applier({ log, registry }: LogConnection): Applier {
     return new Applier({
       database: this.database,
       log,
+      registry,
       messages: this.messages,
       logger: this.logger,
       onApplied: () => this.activeAt = Date.now(),
@@ -77,8 +80,9 @@ export class Replica implements Disposable {
   }
 
   /** What sends captured changes. */
-  publisher(log: ReplicationLog, mayPublish: () => boolean): Publisher {
+  publisher({ log, registry }: LogConnection, mayPublish: () => boolean): Publisher {
     return new Publisher({
+      announce: (schema, signal) => registry.announce(schema, signal),
       database: this.database,
       schema: this.schema,
       rounds: this.#rounds(log),

@@ -3,6 +3,7 @@ import { messageOf, StreamError } from "../lib/errors.ts";
 import { pause, sleep } from "../lib/sleep.ts";
 import type { Logger } from "../observe/logger.ts";
 import type { Database } from "../sqlite/database.ts";
+import { ClusterSchemas } from "../schema/cluster_schemas.ts";
 import type { LogMessage, ReplicationLog, StreamState } from "../stream/replication_log.ts";
 import type { MessageApplier } from "./message_applier.ts";
 import { forgetOtherStreams, type Position, readPosition, storePosition } from "./position.ts";
@@ -13,6 +14,8 @@ import { SchemaBehindError } from "./schema_behind.ts";
 const DISCOVERY_INTERVAL_MS = 10_000;
 /** How often a paused stream looks whether the schema has changed: the promise is within a second. */
 const SCHEMA_POLL_MS = 250;
+/** How many of those looks pass between two at the schemas of the cluster. */
+const POLLS_BETWEEN_INQUIRIES = 8;
 /** Pauses after something failed that may heal. */
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5_000;
@@ -22,10 +25,17 @@ const GAP_REMINDER_MS = 60_000;
 /** What a stream's reader is doing. `gap`: messages that this node has not read are gone from the stream. */
 export type StreamCondition = "reading" | "schema_mismatch_paused" | "gap" | "failing";
 
+/** The schemas of the cluster; see `SchemaRegistry.read`. */
+export interface SchemaReader {
+  read(signal: AbortSignal, known?: ClusterSchemas): Promise<ClusterSchemas>;
+}
+
 export interface ApplierOptions {
   readonly database: Database;
   readonly log: ReplicationLog;
   readonly messages: MessageApplier;
+  /** Asked when a message names what this database does not know. */
+  readonly registry: SchemaReader;
   readonly logger: Logger;
   /** Called after each transaction that applied something. */
   readonly onApplied: () => void;
@@ -123,35 +133,60 @@ export class Applier {
     signal: AbortSignal,
   ): Promise<Position> {
     const last = messages.at(-1)!.sequence;
+    // Holds for these messages alone: the next may come from a schema that did not exist when it was read.
+    let cluster: ClusterSchemas | undefined;
     while (position.sequence < last) {
       try {
         const rest = messages.filter(({ sequence }) => sequence > position.sequence);
-        position = await this.#options.messages.apply(position, rest, signal);
+        position = await this.#options.messages.apply(position, rest, signal, cluster);
         this.#options.onApplied();
         this.#noteProgress(position);
       } catch (error) {
         if (!(error instanceof SchemaBehindError)) throw error;
-        await this.#waitForSchema(position, error, signal);
+        cluster = cluster === undefined
+          ? await this.#inquire(signal)
+          : await this.#waitForSchema(position, error, cluster, signal);
       }
     }
     return position;
   }
 
-  async #waitForSchema(position: Position, error: SchemaBehindError, signal: AbortSignal): Promise<void> {
-    if (this.#conditions.get(position.stream) !== "schema_mismatch_paused") {
-      const { stream, sequence } = position;
-      this.#options.logger.warn("schema_mismatch_paused", {
-        stream,
-        sequence: sequence + 1,
-        reason: error.message,
-        hint: error.hint,
-      });
+  /** The schemas of the cluster, `known` itself when they are the same; when they cannot be had nothing is known of them. */
+  async #inquire(signal: AbortSignal, known?: ClusterSchemas): Promise<ClusterSchemas> {
+    try {
+      return await this.#options.registry.read(signal, known);
+    } catch (error) {
+      if (!(error instanceof StreamError)) throw error;
+      return known ?? new ClusterSchemas("unread", [], error.message);
     }
-    this.#conditions.set(position.stream, "schema_mismatch_paused");
+  }
+
+  /** Resolves when it is worth another attempt: the schema has changed here or in the cluster. */
+  async #waitForSchema(
+    position: Position,
+    error: SchemaBehindError,
+    cluster: ClusterSchemas,
+    signal: AbortSignal,
+  ): Promise<ClusterSchemas> {
+    this.#notePause(position, error);
+    for (let polls = 1;; polls++) {
+      await sleep(SCHEMA_POLL_MS, signal);
+      if (await this.#options.messages.isSchemaNew(error, signal)) return cluster;
+      if (polls % POLLS_BETWEEN_INQUIRIES !== 0) continue;
+      const now = await this.#inquire(signal, cluster);
+      if (now !== cluster) return now;
+    }
+  }
+
+  #notePause({ stream, sequence }: Position, { message, hint }: SchemaBehindError): void {
+    if (this.#conditions.get(stream) !== "schema_mismatch_paused") {
+      const { logger } = this.#options;
+      logger.warn("schema_mismatch_paused", { stream, sequence: sequence + 1, reason: message, hint });
+    }
+    this.#conditions.set(stream, "schema_mismatch_paused");
     // What waits for this node's own schema must not keep it from sending its own changes.
-    this.#behind.delete(position.stream);
+    this.#behind.delete(stream);
     this.#checkCaughtUp();
-    await sleep(SCHEMA_POLL_MS, signal);
   }
 
   #noteProgress({ stream, sequence }: Position): void {

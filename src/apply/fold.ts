@@ -5,13 +5,14 @@ import { replacedKeys } from "../schema/names.ts";
 import { logRow, raiseClock, TICK } from "../capture/trigger_sql.ts";
 import { type FollowedTable, type Schema, shapesOf } from "../schema/followed_tables.ts";
 import { exactValues } from "../sqlite/exact_value.ts";
+import type { ClusterSchemas } from "../schema/cluster_schemas.ts";
 import { type ChangeEvent, RawText, type SqlValue } from "../wire/event.ts";
 import { CborWriter } from "../wire/cbor.ts";
 import { EventShape, writeEvent } from "../wire/codec.ts";
 import { imageOf, recordConflict } from "./conflict_log.ts";
 import { keyText } from "./key_text.ts";
 import type { Overlay, OwnChange } from "./overlay.ts";
-import { type EventPlan, Planner, type RowStatements } from "./plan.ts";
+import { type EventPlan, Planner, type PlannerOptions, type RowStatements } from "./plan.ts";
 import { RowRefusedError } from "./row_refused.ts";
 import { acceptVersion, deleteByKey, hasKey, keyParameters, markVersion, selectVersion } from "./row_sql.ts";
 import { TriggerGuard } from "./trigger_guard.ts";
@@ -32,6 +33,13 @@ export interface StreamTime {
 export interface PlannedEvent {
   readonly event: ChangeEvent & { readonly ts: bigint };
   readonly plan: EventPlan;
+}
+
+export interface FoldOptions extends PlannerOptions {
+  readonly overlay: Overlay;
+  readonly changes: ChangeReader;
+  /** This node's id. */
+  readonly node: bigint;
 }
 
 /** Statements over the versions and keys of one table. */
@@ -60,22 +68,21 @@ export class Fold {
   readonly #forgotten = new Set<string>();
   #schema: Schema;
 
-  constructor(
-    options: { database: Database; overlay: Overlay; changes: ChangeReader; node: bigint; schema: Schema },
-  ) {
+  constructor(options: FoldOptions) {
     this.#database = options.database;
     this.#overlay = options.overlay;
     this.#changes = options.changes;
     this.#node = options.node;
     this.#schema = options.schema;
-    this.#planner = new Planner(options.database, options.schema);
+    this.#planner = new Planner(options);
     this.#triggers = new TriggerGuard(options.database, options.schema);
   }
 
-  use(schema: Schema): void {
+  /** See {@link Planner.use}. */
+  use(schema: Schema, cluster: ClusterSchemas | undefined): void {
+    this.#planner.use(schema, cluster);
     if (schema === this.#schema) return;
     this.#schema = schema;
-    this.#planner.use(schema);
     this.#triggers.use(schema);
     this.#statements.clear();
     this.#oneShape.clear();

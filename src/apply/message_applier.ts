@@ -1,6 +1,7 @@
 import type { SchemaTracker } from "../capture/schema_tracker.ts";
 import { ChangeReader } from "../capture/change_reader.ts";
 import { raiseClock } from "../capture/trigger_sql.ts";
+import type { ClusterSchemas } from "../schema/cluster_schemas.ts";
 import { messageOf, WireError } from "../lib/errors.ts";
 import { yieldToEventLoop } from "../lib/sleep.ts";
 import { type Database, isConstraint } from "../sqlite/database.ts";
@@ -37,6 +38,8 @@ export interface MessageApplierOptions {
   readonly versionRetentionMs: number;
   /** Told of a message that was put aside. */
   readonly onQuarantine: (message: LogMessage, reason: string) => void;
+  /** Told of a table or column in a message that is left out because no node has it any more. */
+  readonly onLeftOut: (text: string) => void;
 }
 
 /** The clocks of a batch; all its events are of one node. */
@@ -65,13 +68,14 @@ export class MessageApplier {
   #highestTs = 0n;
 
   constructor(options: MessageApplierOptions) {
-    const { database, node } = options;
+    const { database, node, onLeftOut } = options;
     const schema = options.schema.current;
     this.#options = options;
     this.#database = database;
     this.overlay = new Overlay(database);
     this.#changes = new ChangeReader(database, schema);
-    this.#fold = new Fold({ database, node, schema, overlay: this.overlay, changes: this.#changes });
+    const { overlay } = this;
+    this.#fold = new Fold({ database, node, schema, overlay, changes: this.#changes, onLeftOut });
     this.#batches = new WaitingBatches(database);
   }
 
@@ -79,8 +83,14 @@ export class MessageApplier {
    * Applies the first messages, one at least, and returns the position after them; the same position when the schema
    * was changed at that moment: try again. Messages at or below the position are passed over.
    * Rejects with a SchemaBehindError when the first message has to wait for a schema change; nothing was changed then.
+   * `cluster`: to judge what is unknown here, read after the messages had arrived; without it they wait.
    */
-  async apply(position: Position, messages: readonly LogMessage[], signal: AbortSignal): Promise<Position> {
+  async apply(
+    position: Position,
+    messages: readonly LogMessage[],
+    signal: AbortSignal,
+    cluster?: ClusterSchemas,
+  ): Promise<Position> {
     await this.#options.schema.refresh(signal);
     let isRetry = false;
     try {
@@ -88,7 +98,7 @@ export class MessageApplier {
         // Should it have to begin anew, own changes that it settled are on their way again.
         if (isRetry) this.overlay.reload();
         isRetry = true;
-        return this.#applySome(position, messages);
+        return this.#applySome(position, messages, cluster);
       }, signal);
     } catch (error) {
       // It may have settled own changes that are on their way again now.
@@ -96,14 +106,24 @@ export class MessageApplier {
       if (!isConstraint(error) && !(error instanceof RowRefusedError)) throw error;
       // The schema here refuses a row: find the message by itself, and put it aside.
       const [first] = messages as [LogMessage];
-      if (messages.length > 1) return await this.apply(position, [first], signal);
+      if (messages.length > 1) return await this.apply(position, [first], signal, cluster);
       return await this.#database.write(() => this.#refuse(position, first, error), signal);
     }
   }
 
-  async #applySome(position: Position, messages: readonly LogMessage[]): Promise<Position> {
+  /** Whether the schema is another than the one that messages did not fit. */
+  async isSchemaNew({ schema }: SchemaBehindError, signal: AbortSignal): Promise<boolean> {
+    const tracker = this.#options.schema;
+    return tracker.current !== schema || !await this.#database.look(() => tracker.isCurrent(), signal);
+  }
+
+  async #applySome(
+    position: Position,
+    messages: readonly LogMessage[],
+    cluster: ClusterSchemas | undefined,
+  ): Promise<Position> {
     if (!this.#options.schema.isCurrent()) return position;
-    this.#useSchema();
+    this.#useSchema(cluster);
     this.#fold.begin();
     this.#highestTs = 0n;
     let now = position;
@@ -126,10 +146,10 @@ export class MessageApplier {
     return now;
   }
 
-  #useSchema(): void {
+  #useSchema(cluster: ClusterSchemas | undefined): void {
     const schema = this.#options.schema.current;
     this.#changes.use(schema);
-    this.#fold.use(schema);
+    this.#fold.use(schema, cluster);
   }
 
   /** Applies, keeps or puts aside one message; returns how many events took effect. */

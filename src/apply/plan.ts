@@ -5,6 +5,7 @@ import { presentName } from "../schema/shape_history.ts";
 import { WireError } from "../lib/errors.ts";
 import { type ChangeEvent, RawText, type SqlValue } from "../wire/event.ts";
 import { deleteRow, insertRow, selectClashing, updateRow, vacateRowid } from "./row_sql.ts";
+import type { ClusterSchemas, Whereabouts } from "../schema/cluster_schemas.ts";
 import { SchemaBehindError } from "./schema_behind.ts";
 
 /** A statement over the values of an event. SQLite refuses more values than the statement names. */
@@ -100,37 +101,54 @@ export class EventPlan {
   }
 }
 
+/** Plans by table and columns; first by the identity of the columns, which events of one kind share. */
+class Plans {
+  readonly byColumns = new WeakMap<readonly string[], Map<string, EventPlan | undefined>>();
+  readonly byName = new Map<string, EventPlan>();
+}
+
+export interface PlannerOptions {
+  readonly database: Database;
+  readonly schema: Schema;
+  /** Told once of what is left out because no node of the cluster has it any more. */
+  readonly onLeftOut: (text: string) => void;
+}
+
 /** Finds the plan of an event under the schema as it is now, and judges events that do not fit it. */
 export class Planner {
   readonly #database: Database;
+  readonly #onLeftOut: (text: string) => void;
   #schema: Schema;
-  #byColumns = new WeakMap<readonly string[], Map<string, EventPlan>>();
-  #byName = new Map<string, EventPlan>();
+  #plans = new Plans();
+  #cluster: ClusterSchemas | undefined;
+  /** What rests on the schemas of the cluster holds for no other messages than those at hand. */
+  #clusterPlans = new Plans();
 
-  constructor(database: Database, schema: Schema) {
+  constructor({ database, schema, onLeftOut }: PlannerOptions) {
     this.#database = database;
+    this.#onLeftOut = onLeftOut;
     this.#schema = schema;
   }
 
-  use(schema: Schema): void {
-    if (schema === this.#schema) return;
+  /** `cluster`: read after the messages at hand had been stored; undefined while nothing unknown was met in them. */
+  use(schema: Schema, cluster: ClusterSchemas | undefined): void {
+    if (schema !== this.#schema) this.#plans = new Plans();
+    if (schema !== this.#schema || cluster !== this.#cluster) this.#clusterPlans = new Plans();
     this.#schema = schema;
-    this.#byColumns = new WeakMap();
-    this.#byName.clear();
+    this.#cluster = cluster;
   }
 
   /**
-   * Undefined for an event of a table that is not followed here by choice, or was dropped here.
-   * Throws a SchemaBehindError for what this database does not know yet, a WireError for what it never can.
+   * Undefined for an event of a table that is not followed here by choice, or was dropped here or everywhere.
+   * Throws a SchemaBehindError for what this database does not know yet, a WireError for what no database of the cluster
+   * ever knew.
    */
   find(event: ChangeEvent): EventPlan | undefined {
-    let plans = this.#byColumns.get(event.columns);
-    if (!plans) this.#byColumns.set(event.columns, plans = new Map());
-    let plan = plans.get(event.table);
-    if (!plan) {
-      plan = this.#make(event);
-      if (plan) plans.set(event.table, plan);
-    }
+    const { byColumns } = this.#cluster ? this.#clusterPlans : this.#plans;
+    let plans = byColumns.get(event.columns);
+    if (!plans) byColumns.set(event.columns, plans = new Map());
+    if (!plans.has(event.table)) plans.set(event.table, this.#make(event));
+    const plan = plans.get(event.table);
     if (plan && !plan.hasKey(event)) {
       throw new WireError(`Cannot apply a change of table "${event.table}": its key is NULL`);
     }
@@ -145,12 +163,10 @@ export class Planner {
     const table = nullRows && event.columns.includes(nullRows.rowid!) ? nullRows : followed;
     const columns = this.#presentNames(table, event.columns);
     this.#judgeColumns(event, table, columns);
+    const { byName } = this.#cluster ? this.#clusterPlans : this.#plans;
     const name = JSON.stringify([event.table, event.columns]);
-    let plan = this.#byName.get(name);
-    if (!plan) {
-      plan = new EventPlan(this.#database, table, columns);
-      this.#byName.set(name, plan);
-    }
+    let plan = byName.get(name);
+    if (!plan) byName.set(name, plan = new EventPlan(this.#database, table, columns));
     return plan;
   }
 
@@ -170,23 +186,38 @@ export class Planner {
       throw new WireError(`Cannot apply a change of "${event.table}": that table is not a user's`);
     }
     const wasDropped = shapesOf(this.#schema, event.table).length > 0;
-    if (!wasDropped && !this.#schema.passedOver.has(event.table)) throw this.#behind(event, "that table");
-    return undefined;
+    if (wasDropped || this.#schema.passedOver.has(event.table)) return;
+    this.#judge(event, "that table", this.#cluster?.find(event.table));
   }
 
-  /** A column that this table had once and lost is left out; one that it never had has to be waited for. */
+  /** A column that this table had once and lost is left out; one that it never had is asked for in the cluster. */
   #judgeColumns(event: ChangeEvent, table: FollowedTable, columns: readonly string[]): void {
     const known = new Set(shapesOf(this.#schema, table.name).flatMap((shape) => shape.columns));
-    const unknown = columns.find((column) => !known.has(column));
-    if (unknown !== undefined) throw this.#behind(event, `the column "${unknown}"`);
+    for (const column of columns) {
+      if (known.has(column)) continue;
+      this.#judge(event, `the column "${column}"`, this.#cluster?.find(table.name, column));
+    }
     const keyless = table.key.find(({ name }) => !columns.includes(name));
-    if (keyless) throw this.#behind(event, `a change without the key column "${keyless.name}"`);
+    if (!keyless) return;
+    const what = `a change without the key column "${keyless.name}"`;
+    this.#judge(event, what, this.#cluster?.findKey(table.name, event.columns));
   }
 
-  /** A sender with our own schema cannot know more than we do: its event is wrong, and waiting would not help. */
-  #behind(event: ChangeEvent, what: string): Error {
-    const text =
-      `Cannot apply a change of table "${event.table}" by node ${event.node}: this database does not know ${what}`;
-    return event.schemaHash === this.#schema.hash ? new WireError(text) : new SchemaBehindError(text);
+  /** Returns when what is unknown here may be left out. */
+  #judge(event: ChangeEvent, what: string, found: Whereabouts | undefined): void {
+    const known = `this database does not know ${what}`;
+    const text = `Cannot apply a change of table "${event.table}" by node ${event.node}: ${known}`;
+    switch (found?.state) {
+      case "past":
+        return this.#onLeftOut(`Table "${event.table}": ${known}, and no node has it any more`);
+      case "never":
+        throw new WireError(`${text}, and no node of the cluster ever had it`);
+      case "there":
+        throw new SchemaBehindError(`${text}, which node ${found.node} has`, this.#schema);
+      case "unsaid":
+        throw new SchemaBehindError(`${text}, and ${found.reason}`, this.#schema);
+      default:
+        throw new SchemaBehindError(text, this.#schema);
+    }
   }
 }

@@ -4,6 +4,7 @@ import { StreamError } from "../lib/errors.ts";
 import { sleep } from "../lib/sleep.ts";
 import type { Wakeup } from "../lib/wakeup.ts";
 import type { Logger } from "../observe/logger.ts";
+import type { Schema } from "../schema/followed_tables.ts";
 import type { Database } from "../sqlite/database.ts";
 import {
   HEADER_BATCH,
@@ -25,6 +26,8 @@ export interface PublisherOptions {
   readonly schema: SchemaTracker;
   readonly rounds: RoundReader;
   readonly log: ReplicationLog;
+  /** Resolves when the cluster knows that this node has this schema: before anything captured under it is sent. */
+  readonly announce: (schema: Schema, signal: AbortSignal) => Promise<void>;
   /** This node's id. */
   readonly node: bigint;
   readonly logger: Logger;
@@ -68,10 +71,12 @@ export class Publisher {
 
   /** Whether there was anything to publish, and it was. */
   async #round(deadline: AbortSignal): Promise<boolean> {
-    const { schema, rounds, mayPublish } = this.#options;
+    const { schema, rounds, mayPublish, announce } = this.#options;
     await schema.refresh(deadline);
     if (!mayPublish() || !await rounds.hasPending()) return false;
-    const batches = await rounds.read(schema.current, deadline);
+    const { current } = schema;
+    await announce(current, deadline);
+    const batches = await rounds.read(current, deadline);
     if (batches?.length === 0) return false;
     await Promise.all((batches ?? []).map((batch) => this.#publish(batch, deadline)));
     return true;

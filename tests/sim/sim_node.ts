@@ -238,6 +238,9 @@ async function open(options: SimNodeOptions): Promise<Running> {
     onQuarantine: (_message, reason) => {
       throw new Error(`QUARANTINE: ${reason}`);
     },
+    onLeftOut: (text) => {
+      throw new Error(text);
+    },
   });
   const limits = { maxBatch, maxMessageBytes, compress, maxTransactionRows, shards, scanMaxChanges: 3 };
   const rounds = new RoundReader(reader, id, limits, schema.current);

@@ -3,6 +3,7 @@ import { MessageApplier } from "../../src/apply/message_applier.ts";
 import type { Position } from "../../src/apply/position.ts";
 import { SchemaTracker } from "../../src/capture/schema_tracker.ts";
 import { RoundReader, type ShardBatch } from "../../src/publish/round.ts";
+import type { ClusterSchemas } from "../../src/schema/cluster_schemas.ts";
 import type { TableFilter } from "../../src/schema/followed_tables.ts";
 import { changeLog, GLOBAL_LOG } from "../../src/schema/names.ts";
 import { Database } from "../../src/sqlite/database.ts";
@@ -54,6 +55,10 @@ export class CoreLab implements AsyncDisposable {
   readonly rounds: RoundReader;
   /** What was put aside, and why. */
   readonly quarantined: string[] = [];
+  /** What was left out of what was applied, and why. */
+  readonly leftOut: string[] = [];
+  /** What the schema registry says, once it was asked. */
+  cluster: ClusterSchemas | undefined;
   position: Position = { stream: STREAM, shard: 1, created: "then", sequence: 0, time: 0n };
   readonly #folder: TempDir;
 
@@ -73,6 +78,7 @@ export class CoreLab implements AsyncDisposable {
       node: LAB_NODE,
       versionRetentionMs: options.versionRetentionMs ?? 30 * DAY_MS,
       onQuarantine: (_message, reason) => this.quarantined.push(reason),
+      onLeftOut: (text) => this.leftOut.push(text),
     });
     this.rounds = new RoundReader(this.reader, LAB_NODE, {
       maxBatch: options.maxBatch ?? 4096,
@@ -162,7 +168,8 @@ export class CoreLab implements AsyncDisposable {
   }
 
   async apply(...messages: readonly LogMessage[]): Promise<void> {
-    this.position = await this.messages.apply(this.position, messages, new AbortController().signal);
+    const { signal } = new AbortController();
+    this.position = await this.messages.apply(this.position, messages, signal, this.cluster);
   }
 
   /** Applies all of them, as the applier does: what is left again and again. */

@@ -1,0 +1,91 @@
+import { compress, decompress, MAX_MESSAGE_BYTES } from "../wire/compression.ts";
+import type { KnownColumns, NodeSchema } from "./cluster_schemas.ts";
+import { type FollowedTable, rowKinds, type Schema, shapesOf } from "./followed_tables.ts";
+
+/** Above this an entry is compressed; below, a person can read it with any NATS client. */
+const MAX_PLAIN_BYTES = 32 * 1024;
+
+interface TableJson {
+  readonly columns: readonly string[];
+  readonly key: readonly string[];
+}
+
+/** An entry as JSON. The first three names are those of the Go original, which puts no more. */
+interface EntryJson {
+  readonly node_id: unknown;
+  readonly schema_hash: string;
+  readonly updated_at: string;
+  /** Followed tables as they are now. */
+  readonly tables?: Readonly<Record<string, TableJson>>;
+  /** By table: columns that it has no more; all that it ever had when the table itself is gone. */
+  readonly past?: Readonly<Record<string, readonly string[]>>;
+}
+
+/**
+ * What a node says of its schema: JSON, as a zstd frame when it is long. A schema that does not fit into `maxBytes` even so
+ * is told by its hash alone: then other nodes wait for what they do not know, and never take it for a mistake.
+ */
+export function encodeEntry(node: bigint, schema: Schema, updatedAt: Date, maxBytes: number): Uint8Array {
+  const head = { schema_hash: schema.hash, updated_at: updatedAt.toISOString() };
+  const whole = toJson(node, { ...head, tables: presentOf(schema), past: pastOf(schema) });
+  const bytes = whole.length > MAX_PLAIN_BYTES ? compress(whole) : whole;
+  return bytes.length <= maxBytes ? bytes : toJson(node, head);
+}
+
+/** Whatever cannot be read, or holds no tables, says nothing about them. */
+export function decodeEntry(node: string, bytes: Uint8Array): NodeSchema {
+  try {
+    const { tables, past } = JSON.parse(new TextDecoder().decode(decompress(bytes, MAX_MESSAGE_BYTES)));
+    return {
+      node,
+      tables: new Map(entriesOf(tables).map(([name, table]) => [name, toTable(table as TableJson)])),
+      past: new Map(entriesOf(past).map(([name, columns]) => [name, namesOf(columns)])),
+    };
+  } catch {
+    // Made by another program, or by nobody who means well: from what it does not say nothing is concluded.
+    return { node, tables: undefined, past: new Map() };
+  }
+}
+
+/** An id may exceed what a JavaScript number holds, and is a JSON number all the same. */
+function toJson(node: bigint, rest: Omit<EntryJson, "node_id">): Uint8Array {
+  return new TextEncoder().encode(`{"node_id":${node},${JSON.stringify(rest).slice(1)}`);
+}
+
+function presentOf({ tables }: Schema): NonNullable<EntryJson["tables"]> {
+  return Object.fromEntries(
+    [...tables].map(([name, table]) => {
+      return [name, { columns: columnsOf(table), key: table.key.map((column) => column.name) }];
+    }),
+  );
+}
+
+function pastOf(schema: Schema): Record<string, string[]> {
+  const names = new Set([...schema.shapes.values()].map(({ table }) => table));
+  const entries = [...names].map((name): [string, string[]] => {
+    const table = schema.tables.get(name);
+    const now = new Set(table && columnsOf(table));
+    const ever = new Set(shapesOf(schema, name).flatMap(({ columns }) => columns));
+    return [name, [...ever].filter((column) => !now.has(column))];
+  });
+  return Object.fromEntries(entries.filter(([, columns]) => columns.length > 0));
+}
+
+/** Also those with which only some of its rows travel. */
+function columnsOf(table: FollowedTable): string[] {
+  return [...new Set(rowKinds(table).flatMap(({ columns }) => columns.map(({ name }) => name)))];
+}
+
+function toTable({ columns, key }: TableJson): KnownColumns {
+  return { columns: namesOf(columns), key: [...namesOf(key)] };
+}
+
+function entriesOf(value: unknown): [string, unknown][] {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return Object.entries(value);
+  throw new TypeError("Cannot read entry: names with what belongs to them expected");
+}
+
+function namesOf(value: unknown): Set<string> {
+  if (!Array.isArray(value)) throw new TypeError("Cannot read entry: a list of names expected");
+  return new Set(value.map(String));
+}
