@@ -47,6 +47,14 @@ export class Replica implements Disposable {
       versionRetentionMs: config.replicationLog.versionRetention,
       onQuarantine: ({ stream, sequence }, reason) =>
         logger.error("Message put into quarantine", { stream, sequence, reason }),
+      now: Date.now,
+      onClockAhead: (node, aheadMs) =>
+        logger.warn("A node's clock is far ahead, and all others follow it", {
+          node,
+          seconds: Math.round(aheadMs / 1000),
+          hint:
+            "Set the clock of that node right. Until real time has caught up every write counts as later.",
+        }),
       onLeftOut: (text) => logger.warn("Left out of what is applied", { reason: text }),
     });
   }

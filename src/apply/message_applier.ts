@@ -22,6 +22,10 @@ const MAX_EVENTS_PER_TRANSACTION = 1_000;
 /** A larger batch takes effect as a whole; the event loop gets its turn in between. */
 const EVENTS_BETWEEN_YIELDS = 500;
 
+const NS_PER_MS = 1_000_000n;
+/** A clock this far ahead of ours is worth a word. */
+const FAR_AHEAD_NS = 60_000n * NS_PER_MS;
+
 /** What has happened since the start. */
 export interface ApplyCounters {
   applied: number;
@@ -38,6 +42,10 @@ export interface MessageApplierOptions {
   readonly versionRetentionMs: number;
   /** Told of a message that was put aside. */
   readonly onQuarantine: (message: LogMessage, reason: string) => void;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** Told of a node whose clock is far ahead of the wall clock, and how far, in milliseconds. */
+  readonly onClockAhead: (node: bigint, aheadMs: number) => void;
   /** Told of a table or column in a message that is left out because no node has it any more. */
   readonly onLeftOut: (text: string) => void;
 }
@@ -47,6 +55,15 @@ interface EventRange {
   readonly node: bigint;
   first: bigint;
   last: bigint;
+}
+
+/** What a transaction does, to be told when it is committed. */
+interface Effects {
+  applied: number;
+  lost: number;
+  /** The highest clock among its events, and whose it is. */
+  highest: { readonly ts: bigint; readonly node: bigint };
+  readonly putAside: { readonly message: LogMessage; readonly reason: string }[];
 }
 
 type TimedEvent = ChangeEvent & { readonly ts: bigint };
@@ -64,8 +81,9 @@ export class MessageApplier {
   readonly #fold: Fold;
   readonly #batches: WaitingBatches;
   readonly #decoder = new EventDecoder();
-  /** Highest clock among the events of the transaction at hand. */
-  #highestTs = 0n;
+  /** Of the transaction at hand. */
+  #effects = noEffects();
+  #farthestTs = 0n;
 
   constructor(options: MessageApplierOptions) {
     const { database, node, onLeftOut } = options;
@@ -94,7 +112,7 @@ export class MessageApplier {
     await this.#options.schema.refresh(signal);
     let isRetry = false;
     try {
-      return await this.#database.write(() => {
+      return await this.#commit(() => {
         // Should it have to begin anew, own changes that it settled are on their way again.
         if (isRetry) this.overlay.reload();
         isRetry = true;
@@ -107,8 +125,35 @@ export class MessageApplier {
       // The schema here refuses a row: find the message by itself, and put it aside.
       const [first] = messages as [LogMessage];
       if (messages.length > 1) return await this.apply(position, [first], signal, cluster);
-      return await this.#database.write(() => this.#refuse(position, first, error), signal);
+      return await this.#commit(() => this.#refuse(position, first, error), signal);
     }
+  }
+
+  /** A transaction that was undone may have put messages aside that are put aside again: only what is committed counts. */
+  async #commit(work: () => Position | Promise<Position>, signal: AbortSignal): Promise<Position> {
+    const { position, effects } = await this.#database.write(async () => {
+      this.#effects = noEffects();
+      return { position: await work(), effects: this.#effects };
+    }, signal);
+    this.counters.applied += effects.applied;
+    this.counters.lost += effects.lost;
+    this.counters.quarantined += effects.putAside.length;
+    for (const { message, reason } of effects.putAside) this.#options.onQuarantine(message, reason);
+    this.#reportClock(effects.highest);
+    return position;
+  }
+
+  /**
+   * Says that a clock runs far ahead of the wall clock: from now on all clocks of the cluster do. So it is said of the one
+   * that led them there, and not of those that follow it.
+   */
+  #reportClock({ ts, node }: Effects["highest"]): void {
+    const { now, onClockAhead } = this.#options;
+    const wallClock = BigInt(now()) * NS_PER_MS;
+    const known = this.#farthestTs > wallClock ? this.#farthestTs : wallClock;
+    if (ts - known < FAR_AHEAD_NS) return;
+    this.#farthestTs = ts;
+    onClockAhead(node, Number((ts - wallClock) / NS_PER_MS));
   }
 
   /** Whether the schema is another than the one that messages did not fit. */
@@ -125,7 +170,6 @@ export class MessageApplier {
     if (!this.#options.schema.isCurrent()) return position;
     this.#useSchema(cluster);
     this.#fold.begin();
-    this.#highestTs = 0n;
     let now = position;
     let events = 0;
     for (const message of messages) {
@@ -141,7 +185,8 @@ export class MessageApplier {
       now = { ...now, sequence: message.sequence, time };
       if (events >= MAX_EVENTS_PER_TRANSACTION) break;
     }
-    if (this.#highestTs > 0n) raiseClock(this.#database, this.#highestTs);
+    const { ts } = this.#effects.highest;
+    if (ts > 0n) raiseClock(this.#database, ts);
     storePosition(this.#database, now);
     return now;
   }
@@ -211,9 +256,10 @@ export class MessageApplier {
       }
     }
     if (range) this.#batches.finish(message.stream, batch, range.node, range.first, range.last);
-    if (range && range.last > this.#highestTs) this.#highestTs = range.last;
-    this.counters.applied += outcomes.written + outcomes.kept;
-    this.counters.lost += outcomes.lost;
+    const effects = this.#effects;
+    if (range && range.last > effects.highest.ts) effects.highest = { ts: range.last, node: range.node };
+    effects.applied += outcomes.written + outcomes.kept;
+    effects.lost += outcomes.lost;
     return count;
   }
 
@@ -222,8 +268,7 @@ export class MessageApplier {
     const batch = message.headers.get(HEADER_BATCH);
     const parts = batch === undefined ? [] : this.#batches.take(message.stream, batch);
     for (const refused of [...parts, message]) quarantine(this.#database, refused, reason);
-    this.counters.quarantined++;
-    this.#options.onQuarantine(message, reason);
+    this.#effects.putAside.push({ message, reason });
   }
 
   /** Passes a message whose rows this schema refuses. */
@@ -234,6 +279,10 @@ export class MessageApplier {
     storePosition(this.#database, now);
     return now;
   }
+}
+
+function noEffects(): Effects {
+  return { applied: 0, lost: 0, highest: { ts: 0n, node: 0n }, putAside: [] };
 }
 
 /** An event of the Go original has no clock: it takes the time at which its stream stored it. */

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { CoreLab, joined, LAB_TIME_NS, type LabEvent } from "../../tests/support/core_lab.ts";
+import { CoreLab, joined, LAB_NODE, LAB_TIME_NS, type LabEvent } from "../../tests/support/core_lab.ts";
 import type { LogMessage } from "../stream/replication_log.ts";
 import { BatchWriter } from "../wire/batch.ts";
 import { encodeEvent, EventShape } from "../wire/codec.ts";
@@ -175,4 +175,38 @@ Deno.test("values arrive bit for bit: every class, text with NUL, text that is n
   assert.equal(replica.all(exact).length, 14);
   // The replica has the lab's own node id, but none of these changes on its way.
   assert.deepEqual(replica.lines(exact), origin.lines(exact));
+});
+
+Deno.test("what a transaction that is undone put aside counts once", async () => {
+  await using lab = await CoreLab.open("CREATE TABLE t (id INTEGER PRIMARY KEY, a NOT NULL)");
+  await lab.applyAll([
+    lab.message(new Uint8Array([0xff])),
+    lab.messageOf([put(1n, { id: 1n, a: 1n })]),
+    lab.messageOf([put(2n, { id: 2n, a: null })]),
+  ]);
+  assert.equal(lab.quarantined.length, 2);
+  assert.deepEqual(lab.messages.counters, { applied: 1, lost: 0, quarantined: 2 });
+  assert.equal(countQuarantined(lab.database), 2);
+});
+
+Deno.test("a clock far ahead is taken over, and said once of the node that led there", async () => {
+  await using lab = await CoreLab.open(PLAIN);
+  const tenYears = 10n * 365n * 86_400_000_000_000n;
+  await lab.receive({ ...put(59_000_000_000n, { id: 1n, a: 1n }), node: 2n });
+  assert.deepEqual(lab.clocksAhead, []);
+  await lab.receive({ ...put(tenYears, { id: 1n, a: 2n }), node: 3n });
+  // A follower, and the leader again.
+  await lab.receive({ ...put(tenYears + 1n, { id: 1n, a: 3n }), node: 4n });
+  await lab.receive({ ...put(tenYears + 2n, { id: 1n, a: 4n }), node: 3n });
+  assert.deepEqual(lab.clocksAhead, [[3n, Number(tenYears / 1_000_000n)]]);
+  assert.deepEqual(lab.lines("SELECT a FROM t"), ["4"]);
+  assert.deepEqual(lab.lines('SELECT ts FROM "__harmonylite___clock"'), [String(T + tenYears + 2n)]);
+});
+
+Deno.test("an event with our node id and the largest id there is does not stop the node", async () => {
+  await using lab = await CoreLab.open(PLAIN);
+  for (const [at, id] of [2n ** 63n - 1n, 2n ** 63n - 100n, -(2n ** 63n)].entries()) {
+    await lab.receive({ ...put(BigInt(at), { id: 1n, a: id }), node: LAB_NODE, id });
+  }
+  assert.equal(lab.messages.counters.applied, 3);
 });

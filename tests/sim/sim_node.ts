@@ -238,6 +238,8 @@ async function open(options: SimNodeOptions): Promise<Running> {
     onQuarantine: (_message, reason) => {
       throw new Error(`QUARANTINE: ${reason}`);
     },
+    now: Date.now,
+    onClockAhead: () => {},
     onLeftOut: (text) => {
       throw new Error(text);
     },

@@ -57,6 +57,8 @@ export class CoreLab implements AsyncDisposable {
   readonly quarantined: string[] = [];
   /** What was left out of what was applied, and why. */
   readonly leftOut: string[] = [];
+  /** Nodes whose clocks were reported, and by how many milliseconds they are ahead. */
+  readonly clocksAhead: [bigint, number][] = [];
   /** What the schema registry says, once it was asked. */
   cluster: ClusterSchemas | undefined;
   position: Position = { stream: STREAM, shard: 1, created: "then", sequence: 0, time: 0n };
@@ -78,6 +80,8 @@ export class CoreLab implements AsyncDisposable {
       node: LAB_NODE,
       versionRetentionMs: options.versionRetentionMs ?? 30 * DAY_MS,
       onQuarantine: (_message, reason) => this.quarantined.push(reason),
+      now: () => Number(LAB_TIME_NS / 1_000_000n),
+      onClockAhead: (node, aheadMs) => this.clocksAhead.push([node, aheadMs]),
       onLeftOut: (text) => this.leftOut.push(text),
     });
     this.rounds = new RoundReader(this.reader, LAB_NODE, {
