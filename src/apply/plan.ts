@@ -4,6 +4,7 @@ import { isOurs } from "../schema/names.ts";
 import { presentName } from "../schema/shape_history.ts";
 import { WireError } from "../lib/errors.ts";
 import { type ChangeEvent, RawText, type SqlValue } from "../wire/event.ts";
+import { type KeyCheck, keyChecks } from "./key_affinity.ts";
 import { deleteRow, insertRow, selectClashing, updateRow, vacateRowid } from "./row_sql.ts";
 import type { ClusterSchemas, Whereabouts } from "../schema/cluster_schemas.ts";
 import { SchemaBehindError } from "./schema_behind.ts";
@@ -49,6 +50,7 @@ export class EventPlan {
   readonly #database: Database;
   readonly #columns: readonly string[];
   readonly #keyAt: readonly number[];
+  readonly #keyChecks: readonly KeyCheck[];
   readonly #statements = new Map<string, RowStatements>();
 
   constructor(database: Database, table: FollowedTable, columns: readonly string[]) {
@@ -56,6 +58,7 @@ export class EventPlan {
     this.missing = table.columns.map(({ name }) => name).filter((name) => !columns.includes(name));
     this.#database = database;
     this.#columns = columns;
+    this.#keyChecks = keyChecks(table);
     this.#keyAt = table.key.map(({ name }) => columns.indexOf(name));
   }
 
@@ -63,9 +66,14 @@ export class EventPlan {
     return this.#keyAt.map((at) => event.values[at] ?? null);
   }
 
-  /** Whether no column of its key is NULL. */
-  hasKey({ values }: ChangeEvent): boolean {
-    return this.#keyAt.every((at) => values[at] !== null);
+  /** Throws a WireError for a key that no row of the table can have. */
+  judgeKey({ values, node }: ChangeEvent): void {
+    for (const [column, at] of this.#keyAt.entries()) {
+      const value = values[at]!;
+      if (value !== null && this.#keyChecks[column]!(value)) continue;
+      const problem = value === null ? "its key is NULL" : "its key is of another type than the table's";
+      throw new WireError(`Cannot apply a change of table "${this.table.name}" by node ${node}: ${problem}`);
+    }
   }
 
   /** The values as they are bound, and the statements that take them. */
@@ -149,9 +157,7 @@ export class Planner {
     if (!plans) byColumns.set(event.columns, plans = new Map());
     if (!plans.has(event.table)) plans.set(event.table, this.#make(event));
     const plan = plans.get(event.table);
-    if (plan && !plan.hasKey(event)) {
-      throw new WireError(`Cannot apply a change of table "${event.table}": its key is NULL`);
-    }
+    plan?.judgeKey(event);
     return plan;
   }
 
