@@ -68,7 +68,10 @@ export class Applier {
     return this.#conditions;
   }
 
-  async run({ signal }: { signal: AbortSignal }): Promise<void> {
+  /** When one stream cannot be read on for good, none is: a node does not fall behind in silence. */
+  async run(options: { signal: AbortSignal }): Promise<void> {
+    const stop = new AbortController();
+    const signal = AbortSignal.any([options.signal, stop.signal]);
     const failure = Promise.withResolvers<never>();
     const readers = new Map<string, Promise<void>>();
     const follow = async (state: StreamState): Promise<void> => {
@@ -78,10 +81,12 @@ export class Applier {
       }
       readers.set(state.name, this.#follow(state, signal).catch(failure.reject));
     };
+    const discovery = this.#discover(follow, signal);
     try {
-      await Promise.race([this.#discover(follow, signal), failure.promise]);
+      await Promise.race([discovery, failure.promise]);
     } finally {
-      await Promise.allSettled(readers.values());
+      stop.abort();
+      await Promise.allSettled([discovery, ...readers.values()]);
     }
   }
 
