@@ -1,4 +1,5 @@
 import type { Database, Parameter, Row, Statement } from "../sqlite/database.ts";
+import { withoutQuoted } from "../sqlite/identifier.ts";
 import { type FollowedTable, type Schema, shapesOf } from "../schema/followed_tables.ts";
 import { isOurs } from "../schema/names.ts";
 import { presentName } from "../schema/shape_history.ts";
@@ -16,7 +17,8 @@ class EventStatement {
 
   constructor(database: Database, sql: string) {
     this.#statement = database.prepare(sql);
-    this.#count = Math.max(0, ...[...sql.matchAll(/\?(\d+)/g)].map((match) => Number(match[1])));
+    const numbers = [...withoutQuoted(sql).matchAll(/\?(\d+)/g)].map((match) => Number(match[1]));
+    this.#count = Math.max(0, ...numbers);
   }
 
   /** How many rows were changed. */

@@ -1,12 +1,10 @@
 import { AUTHORIZER, type Database } from "../sqlite/database.ts";
-import { literal, quote } from "../sqlite/identifier.ts";
+import { literal, quote, withoutQuoted } from "../sqlite/identifier.ts";
 import { isOurs } from "../schema/names.ts";
 import type { Schema } from "../schema/followed_tables.ts";
 
 const { SQLITE_DELETE, SQLITE_IGNORE, SQLITE_INSERT, SQLITE_OK, SQLITE_SELECT, SQLITE_UPDATE } = AUTHORIZER;
 
-const QUOTED_OR_COMMENT =
-  /'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)/g;
 const IS_NESTED = "harmonylite_is_nested_delete";
 
 /**
@@ -97,7 +95,7 @@ export class TriggerGuard {
 function userTriggers(database: Database): { name: string; sql: string }[] {
   return database
     .all("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
-    .map(([name, sql]) => ({ name: String(name), sql: String(sql).replace(QUOTED_OR_COMMENT, " x ") }))
+    .map(([name, sql]) => ({ name: String(name), sql: withoutQuoted(String(sql)) }))
     .filter(({ name }) => !isOurs(name));
 }
 

@@ -12,3 +12,11 @@ export function literal(text: string): string {
 export function quotedNames(sql: string): string[] {
   return [...sql.matchAll(/"((?:[^"]|"")*)"/g)].map(([, name]) => name!.replaceAll('""', '"'));
 }
+
+const QUOTED_OR_COMMENT =
+  /'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)/g;
+
+/** SQL text with a bare `x` for each name or literal in quotes and each comment: what is left can be searched for syntax. */
+export function withoutQuoted(sql: string): string {
+  return sql.replace(QUOTED_OR_COMMENT, " x ");
+}
