@@ -116,17 +116,18 @@ export class ClusterNode implements AsyncDisposable {
 
   /** The last sequence at which own changes lie, of each shard. */
   published(): Map<number, number> {
-    const logs = this.read(
+    using db = new DatabaseSync(this.dbPath, { readOnly: true, timeout: READ_TIMEOUT_MS });
+    const logs = db.prepare(
       `SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE '\\_\\_harmonylite\\_\\_%\\_change\\_log' ESCAPE '\\'
          AND name <> '__harmonylite___global_change_log'`,
-    );
+    ).all();
     const last = new Map<number, number>();
-    for (const [name] of logs) {
+    for (const { name } of logs) {
       const quoted = `"${String(name).replaceAll('"', '""')}"`;
-      const rows = this.read(
-        `SELECT shard, max(sequence) FROM ${quoted} WHERE sequence IS NOT NULL GROUP BY shard`,
-      );
-      for (const [shard, sequence] of rows) {
+      const rows = db.prepare(
+        `SELECT shard, max(sequence) AS sequence FROM ${quoted} WHERE sequence IS NOT NULL GROUP BY shard`,
+      ).all();
+      for (const { shard, sequence } of rows) {
         last.set(Number(shard), Math.max(last.get(Number(shard)) ?? 0, Number(sequence)));
       }
     }
