@@ -1,5 +1,6 @@
 import { dropTriggers } from "../capture/change_log.ts";
 import { lockHolder, lockPath, ProcessLock } from "../capture/process_lock.ts";
+import { keepRowids } from "../capture/rowid_keeper.ts";
 import type { Config } from "../config/config.ts";
 import { DatabaseError, HarmonyLiteError, messageOf } from "../lib/errors.ts";
 import { sleep } from "../lib/sleep.ts";
@@ -40,6 +41,8 @@ export async function cleanUp(config: Config, options: CleanUpOptions): Promise<
     const pending = countPending(database);
     if (pending > 0) options.logger.warn("Pending changes are discarded", { changes: pending });
     dropTriggers(database);
+    // While versions stay, so must the rowids that they speak of.
+    if (options.all) keepRowids(database, []);
     for (const table of ownTables(database, options.all)) database.exec(`DROP TABLE ${quote(table)}`);
   }, options.signal);
   if (options.all) removeFiles(config);

@@ -67,9 +67,13 @@ export class Replica implements Disposable {
     using stack = new DisposableStack();
     const database = stack.use(Database.open(config.dbPath));
     const reader = stack.use(Database.open(config.dbPath));
-    const sayTables = (tables: readonly string[]): void =>
-      logger.info("Triggers installed", { tables: tables.join(", ") });
-    const schema = await SchemaTracker.open(database, config.tables, sayTables, signal);
+    const listener = {
+      onChange: (tables: readonly string[]): void =>
+        logger.info("Triggers installed", { tables: tables.join(", ") }),
+      onLeftOut: (table: string, reason: string): void =>
+        logger.warn("Table is not replicated", { table, reason }),
+    };
+    const schema = await SchemaTracker.open(database, config.tables, listener, signal);
     const replica = new Replica(config, database, reader, schema, logger);
     stack.move();
     return replica;

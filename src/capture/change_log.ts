@@ -10,9 +10,17 @@ import {
   schemaVersion,
   type TableFilter,
 } from "../schema/followed_tables.ts";
-import { absentColumns, changeLog, replacedKeys, valueColumn } from "../schema/names.ts";
-import { createOwnTables, everFollowed, hasTable, listOwn } from "../schema/own_tables.ts";
+import {
+  absentColumns,
+  changeLog,
+  nullRowVersion,
+  replacedKeys,
+  rowVersion,
+  valueColumn,
+} from "../schema/names.ts";
+import { createOwnTables, everFollowed, hasTable, listOwn, requireNames } from "../schema/own_tables.ts";
 import { presentName, ShapeHistory } from "../schema/shape_history.ts";
+import { keepRowids } from "./rowid_keeper.ts";
 import {
   captureTriggers,
   identityColumns,
@@ -43,7 +51,9 @@ export async function installCapture(
     const history = new ShapeHistory(database);
     const schema = readSchema(database, filter, history, readRenames(database));
     const tables = [...schema.tables.values()];
+    requireNames(database, tables.flatMap(({ name }) => tablesOf(name)));
     tables.forEach((table) => createTablesOf(database, table));
+    keepRowids(database, tables);
     const changed = layTriggers(database, tables);
     for (const name of changed) adoptDropped(database, schema.tables.get(name)!, history);
     return { schema: { ...schema, version: schemaVersion(database) }, changed };
@@ -53,6 +63,10 @@ export async function installCapture(
 /** Removes all our triggers, so that nothing is captured any more; inside a write transaction. */
 export function dropTriggers(database: Database): void {
   for (const name of listOwn(database, "trigger")) database.exec(`DROP TRIGGER ${quote(name)}`);
+}
+
+function tablesOf(table: string): string[] {
+  return [changeLog, rowVersion, nullRowVersion, absentColumns, replacedKeys].map((nameOf) => nameOf(table));
 }
 
 function createTablesOf(database: Database, table: FollowedTable): void {

@@ -1,6 +1,14 @@
 import type { Database } from "../sqlite/database.ts";
 import { type Schema, schemaVersion, type TableFilter } from "../schema/followed_tables.ts";
-import { installCapture } from "./change_log.ts";
+import { type Installation, installCapture } from "./change_log.ts";
+
+/** Hears what following the schema means for its tables, at the start and later. */
+export interface SchemaListener {
+  /** Triggers of these were laid. */
+  readonly onChange?: (tables: readonly string[]) => void;
+  /** A table cannot be followed. */
+  readonly onLeftOut?: (table: string, reason: string) => void;
+}
 
 /**
  * Keeps triggers and change logs in line with the schema while the program runs, and tells the others what it is.
@@ -9,31 +17,31 @@ import { installCapture } from "./change_log.ts";
 export class SchemaTracker {
   readonly #database: Database;
   readonly #filter: TableFilter;
-  readonly #onChange: (tables: readonly string[]) => void;
+  readonly #listener: SchemaListener;
   #current: Schema;
 
   private constructor(
     database: Database,
     filter: TableFilter,
-    onChange: (tables: readonly string[]) => void,
+    listener: SchemaListener,
     current: Schema,
   ) {
     this.#database = database;
     this.#filter = filter;
-    this.#onChange = onChange;
+    this.#listener = listener;
     this.#current = current;
   }
 
-  /** Installs capture for the schema as it is. `onChange` hears of every table whose triggers are laid, now and later. */
+  /** Installs capture for the schema as it is. */
   static async open(
     database: Database,
     filter: TableFilter,
-    onChange: (tables: readonly string[]) => void,
+    listener: SchemaListener = {},
     signal?: AbortSignal,
   ): Promise<SchemaTracker> {
-    const { schema, changed } = await installCapture(database, filter, signal);
-    if (changed.length > 0) onChange(changed);
-    return new SchemaTracker(database, filter, onChange, schema);
+    const installation = await installCapture(database, filter, signal);
+    tell(listener, installation);
+    return new SchemaTracker(database, filter, listener, installation.schema);
   }
 
   get current(): Schema {
@@ -48,8 +56,16 @@ export class SchemaTracker {
   /** Follows what changed in the schema since the last time, if anything. */
   async refresh(signal?: AbortSignal): Promise<void> {
     if (await this.#database.look(() => this.isCurrent(), signal)) return;
-    const { schema, changed } = await installCapture(this.#database, this.#filter, signal);
-    this.#current = schema;
-    if (changed.length > 0) this.#onChange(changed);
+    const installation = await installCapture(this.#database, this.#filter, signal);
+    tell(this.#listener, installation, this.#current);
+    this.#current = installation.schema;
+  }
+}
+
+/** Each table that is left out is named once, unless the reason changes. */
+function tell(listener: SchemaListener, { schema, changed }: Installation, before?: Schema): void {
+  if (changed.length > 0) listener.onChange?.(changed);
+  for (const [table, reason] of schema.leftOut) {
+    if (before?.leftOut.get(table) !== reason) listener.onLeftOut?.(table, reason);
   }
 }

@@ -1,8 +1,11 @@
 import { createHash } from "node:crypto";
-import { type KeyColumn, keyedByRowid, readTables, type Table } from "../sqlite/catalog.ts";
+import { type Catalog, type KeyColumn, keyedByRowid, readCatalog, type Table } from "../sqlite/catalog.ts";
 import type { Database } from "../sqlite/database.ts";
-import { changeLog, GLOBAL_LOG, isOurs, nullRowVersion, rowVersion } from "./names.ts";
+import { isOurs, nullRowVersion, rowVersion } from "./names.ts";
+import { isOwnTable } from "./own_tables.ts";
 import type { ShapeHistory, TableShape } from "./shape_history.ts";
+
+const RESERVED = "its name begins as those of HarmonyLite's own tables do";
 
 /** Which tables a node follows: globs over names (`*`, `?`); everything when `include` is empty. */
 export interface TableFilter {
@@ -44,6 +47,8 @@ export interface Schema {
   readonly tables: ReadonlyMap<string, FollowedTable>;
   /** Tables that exist but are not followed, by the user's choice. */
   readonly passedOver: ReadonlySet<string>;
+  /** Tables that would be followed but cannot be: name to the reason, in words for a person. */
+  readonly leftOut: ReadonlyMap<string, string>;
   /** Every shape any followed table ever had here, by id. */
   readonly shapes: ReadonlyMap<number, TableShape>;
 }
@@ -68,14 +73,15 @@ export function readSchema(
   renames: Renames,
 ): Schema {
   const version = schemaVersion(database);
-  const all = readTables(database).filter((table) => !isOurs(table.name));
+  const { tables: all, leftOut } = readUsersTables(database);
   const chosen = all.filter((table) => follows(filter, table.name));
   const tables = new Map<string, FollowedTable>();
   for (const table of chosen) {
     tables.set(table.name, follow(table, history, renames.get(table.name)));
   }
   const passedOver = new Set(all.filter((table) => !tables.has(table.name)).map((table) => table.name));
-  return { version, hash: hashTables(chosen), tables, passedOver, shapes: history.shapes };
+  const said = new Map([...leftOut].filter(([name]) => follows(filter, name)));
+  return { version, hash: hashTables(chosen), tables, passedOver, leftOut: said, shapes: history.shapes };
 }
 
 function follow(table: Table, history: ShapeHistory, renamed?: ReadonlyMap<string, string>): FollowedTable {
@@ -103,9 +109,17 @@ function followNulls(table: FollowedTable, rowid: string, history: ShapeHistory)
   };
 }
 
-/** Whether a table is chosen, and its change log would not be called like the global one. */
+function readUsersTables(database: Database): Catalog {
+  const { tables, leftOut } = readCatalog(database);
+  const reserved = tables.map(({ name }) => name).filter((name) => isOurs(name) && !isOwnTable(name));
+  return {
+    tables: tables.filter(({ name }) => !isOurs(name)),
+    leftOut: new Map([...leftOut, ...reserved.map((name) => [name, RESERVED] as const)]),
+  };
+}
+
+/** Whether a table is chosen. */
 export function follows(filter: TableFilter, table: string): boolean {
-  if (changeLog(table).toLowerCase() === GLOBAL_LOG) return false;
   const matches = (glob: string): boolean => globPattern(glob).test(table);
   return (filter.include.length === 0 || filter.include.some(matches)) && !filter.exclude.some(matches);
 }

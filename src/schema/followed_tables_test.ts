@@ -24,10 +24,6 @@ Deno.test("nothing but * and ? has a meaning in a glob", () => {
   assert.deepEqual(chosen({ include: ["a.c", "x(y)[z]"] }, "abc", "a.c", "x(y)[z]"), ["a.c", "x(y)[z]"]);
 });
 
-Deno.test("a table whose change log would be the global one is not followed", () => {
-  assert.deepEqual(chosen({}, "_global", "_GLOBAL"), []);
-});
-
 Deno.test("a schema knows every shape that a table had", async () => {
   await using lab = await CoreLab.open("CREATE TABLE t (id INTEGER PRIMARY KEY, a)");
   lab.run("ALTER TABLE t ADD COLUMN b");

@@ -1,3 +1,5 @@
+import { foldCase } from "../lib/ascii.ts";
+
 /**
  * The names of everything that we put into a user's database. Those of the global log, the change logs and the triggers
  * are documented (how-it-works.md); the others follow them.
@@ -12,10 +14,12 @@ export const PART = `${PREFIX}_part`;
 export const QUARANTINE = `${PREFIX}_quarantine`;
 export const CONFLICT_LOG = `${PREFIX}_conflict_log`;
 export const SCHEMA_HISTORY = `${PREFIX}schema_version`;
+const KEEPS_ROWID = "_keeps_rowid";
 
-/** Changes of one table, captured by its triggers. */
+/** Changes of one table, captured by its triggers. The name of a table called `_global` would be that of the global log. */
 export function changeLog(table: string): string {
-  return `${PREFIX}${table}_change_log`;
+  const name = `${PREFIX}${table}_change_log`;
+  return foldCase(name) === GLOBAL_LOG ? `${PREFIX}${table}_changes` : name;
 }
 
 /** The version of each row of a table that the streams have decided on. */
@@ -25,7 +29,7 @@ export function rowVersion(table: string): string {
 
 /** Likewise of the rows that have NULL in their key. */
 export function nullRowVersion(table: string): string {
-  return `${PREFIX}${table}_null_row_version`;
+  return `${PREFIX}${table}_row_version_null`;
 }
 
 /** Always empty; its columns stand in for those of a table that were dropped before our triggers could follow. */
@@ -38,6 +42,15 @@ export function replacedKeys(table: string): string {
   return `${PREFIX}${table}_replaced`;
 }
 
+/** The index that makes VACUUM keep the rowids of a table. */
+export function rowidKeeper(table: string): string {
+  return `${PREFIX}${table}${KEEPS_ROWID}`;
+}
+
+export function isRowidKeeper(index: string): boolean {
+  return isSpelledAsOurs(index) && index.endsWith(KEEPS_ROWID);
+}
+
 /** The column that holds a user's column in our tables. */
 export function valueColumn(column: string): string {
   return `val_${column}`;
@@ -48,7 +61,12 @@ export function columnOf(valueColumn: string): string {
   return valueColumn.slice("val_".length);
 }
 
-/** Whether a table, trigger or index is ours. SQLite compares names without case. */
+/** Whether a name may be that of a table of ours: SQLite compares names without case. */
 export function isOurs(name: string): boolean {
-  return name.toLowerCase().startsWith(PREFIX);
+  return foldCase(name).startsWith(PREFIX);
+}
+
+/** Whether a trigger or index is ours: what is spelled otherwise is the application's. */
+export function isSpelledAsOurs(name: string): boolean {
+  return name.startsWith(PREFIX);
 }

@@ -1,3 +1,5 @@
+import { foldCase } from "../lib/ascii.ts";
+import { DatabaseError } from "../lib/errors.ts";
 import type { Database } from "../sqlite/database.ts";
 import { literal, quote } from "../sqlite/identifier.ts";
 import {
@@ -5,7 +7,7 @@ import {
   CLOCK,
   CONFLICT_LOG,
   GLOBAL_LOG,
-  isOurs,
+  isSpelledAsOurs,
   PART,
   POSITION,
   QUARANTINE,
@@ -44,9 +46,35 @@ const DEFINITIONS: Readonly<Record<string, string>> = {
 
 /** Creates what is missing; inside a write transaction. */
 export function createOwnTables(database: Database): void {
+  requireNames(database, Object.keys(DEFINITIONS));
   for (const [name, columns] of Object.entries(DEFINITIONS)) {
     database.exec(`CREATE TABLE IF NOT EXISTS ${quote(name)} (${columns})`);
   }
+}
+
+/** The tables that exist for each followed table are told by the ends of their names. */
+const PER_TABLE = /_(change_log|changes|row_version|row_version_null|replaced|absent)$/;
+
+/** Whether a table is one that we make; the application's may have a name that begins like ours. */
+export function isOwnTable(name: string): boolean {
+  return Object.hasOwn(DEFINITIONS, name) || (isSpelledAsOurs(name) && PER_TABLE.test(name));
+}
+
+/** Throws when something of the application has the name of a table of ours: SQLite tells no names apart by case. */
+export function requireNames(database: Database, names: readonly string[]): void {
+  const wanted = new Set(names.map(foldCase));
+  const taken = database
+    .all("SELECT type, name FROM sqlite_schema WHERE type <> 'trigger'")
+    .map((row) => row.map(String) as [string, string])
+    .find(([type, name]) => wanted.has(foldCase(name)) && (type !== "table" || !isOwnTable(name)));
+  if (!taken) return;
+  throw new DatabaseError(
+    "NAME_TAKEN",
+    `Cannot capture changes of "${database.path}": it has a ${taken[0]} "${
+      taken[1]
+    }", and HarmonyLite needs that name`,
+    { hint: "Give it another name: those that begin with __harmonylite__ are HarmonyLite's." },
+  );
 }
 
 /** What of ours is in the database: tables, triggers, indexes, by type. */
@@ -54,7 +82,7 @@ export function listOwn(database: Database, type: "table" | "trigger" | "index")
   return database
     .all(`SELECT name FROM sqlite_schema WHERE type = ${literal(type)} ORDER BY name`)
     .map(([name]) => String(name))
-    .filter(isOurs);
+    .filter(type === "table" ? isOwnTable : isSpelledAsOurs);
 }
 
 /** Names of all tables that were ever followed in this database, also of those that are gone. */

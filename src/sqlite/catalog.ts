@@ -1,3 +1,4 @@
+import { foldCase } from "../lib/ascii.ts";
 import type { Database, Row } from "./database.ts";
 import { quote } from "./identifier.ts";
 import { parseIndexSql } from "./index_sql.ts";
@@ -51,24 +52,80 @@ export interface Table {
   readonly uniques: readonly UniqueIndex[];
 }
 
+/** What a database holds of tables. */
+export interface Catalog {
+  /** The ordinary tables of which every row can be told apart, by name. */
+  readonly tables: readonly Table[];
+  /** Tables that cannot be replicated: name to the reason, in words for a person. */
+  readonly leftOut: ReadonlyMap<string, string>;
+}
+
 const ROWID_ALIASES = ["rowid", "_rowid_", "oid"];
 const BINARY = "BINARY";
+/** SQLite takes 2000 columns, and a change log has some of its own. */
+const MAX_COLUMNS = 1980;
+const QUOTED = /"(?:[^"]|"")*"|'(?:[^']|'')*'|`(?:[^`]|``)*`|\[[^\]]*\]/.source;
+const USING = new RegExp(
+  `^CREATE VIRTUAL TABLE (?:${QUOTED}|\\S+)\\s+USING\\s+(?:(${QUOTED})|([^\\s(]+))`,
+  "i",
+);
+
+/** The tables of the main database: no views, no shadows of virtual tables, none of SQLite's own. */
+export function readCatalog(database: Database): Catalog {
+  const found = database.all(
+    `SELECT name, type, wr FROM pragma_table_list
+     WHERE schema = 'main' AND type IN ('table', 'virtual') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name`,
+  );
+  const strangers = strangeTables(database);
+  const tables: Table[] = [];
+  const leftOut = new Map<string, string>();
+  for (const [name, type, withoutRowid] of found) {
+    if (type === "virtual") {
+      leftOut.set(String(name), "it is a virtual table");
+      continue;
+    }
+    const table = readTable(database, String(name), withoutRowid !== 0n);
+    const obstacle = findObstacle(table, strangers);
+    if (obstacle === undefined) tables.push(table);
+    else leftOut.set(table.name, obstacle);
+  }
+  return { tables, leftOut };
+}
+
+/** Why an ordinary table cannot be replicated, if so. */
+function findObstacle({ name, key, columns }: Table, strangers: readonly string[]): string | undefined {
+  const owner = strangers.find((stranger) => foldCase(name).startsWith(foldCase(`${stranger}_`)));
+  if (owner !== undefined) {
+    return `it may hold data of the virtual table "${owner}", whose module is not known`;
+  }
+  if (key.length === 0) return "it has no primary key, and its columns hide every name of the rowid";
+  if (columns.length > MAX_COLUMNS) return `it has ${columns.length} columns, more than ${MAX_COLUMNS}`;
+  return undefined;
+}
 
 /**
- * The ordinary tables of the main database: no views, no virtual tables nor their shadows, none of SQLite's own.
- * A table of which no row can be told apart (no primary key, and columns that hide every name of the rowid) is left out.
+ * Virtual tables of modules that this SQLite does not have. Of the others it knows in which tables they keep their data;
+ * of these it takes them for ordinary ones. They are called after their owner: `<owner>_…`.
  */
-export function readTables(database: Database): Table[] {
+function strangeTables(database: Database): string[] {
+  const known = new Set(
+    database.all("SELECT name FROM pragma_module_list").map(([name]) => foldCase(String(name))),
+  );
   return database
-    .all("SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table' ORDER BY name")
-    .filter(([name]) => !/^sqlite_/i.test(String(name)))
-    .map(([name, withoutRowid]) => readTable(database, String(name), withoutRowid !== 0n))
-    .filter((table) => table.key.length > 0);
+    .all("SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND rootpage = 0")
+    .filter(([, sql]) => !known.has(foldCase(moduleOf(String(sql)))))
+    .map(([name]) => String(name));
+}
+
+/** The module of a virtual table, from its CREATE statement as SQLite keeps it; "" when it cannot be told. */
+function moduleOf(sql: string): string {
+  const [, bracketed, bare] = USING.exec(sql) ?? [];
+  return bare ?? bracketed?.slice(1, -1) ?? "";
 }
 
 function readTable(database: Database, name: string, withoutRowid: boolean): Table {
   const all = database.all('SELECT name, type, "notnull", pk, hidden FROM pragma_table_xinfo(?)', name);
-  const taken = new Set(all.map((row) => String(row[0]).toLowerCase()));
+  const taken = new Set(all.map((row) => foldCase(String(row[0]))));
   const rowid = withoutRowid ? undefined : ROWID_ALIASES.find((alias) => !taken.has(alias));
   const indexes = database.all('SELECT name, origin FROM pragma_index_list(?) WHERE "unique" = 1', name);
   const declared = declaredKey(database, all, indexes);

@@ -1,17 +1,19 @@
 import assert from "node:assert/strict";
-import { DatabaseSync } from "node:sqlite";
+import { createDatabase } from "../../tests/support/database.ts";
 import { makeTempDir } from "../../tests/support/temp.ts";
-import { readTables, type Table } from "./catalog.ts";
+import { type Catalog, readCatalog, type Table } from "./catalog.ts";
 import { Database } from "./database.ts";
 
-async function tablesOf(sql: string): Promise<Map<string, Table>> {
+async function catalogOf(sql: string): Promise<Catalog> {
   await using folder = await makeTempDir();
   const path = folder.file("catalog.db");
-  const db = new DatabaseSync(path);
-  db.exec(sql);
-  db.close();
+  await createDatabase(path, sql);
   using database = Database.open(path);
-  return new Map(readTables(database).map((table) => [table.name, table]));
+  return readCatalog(database);
+}
+
+async function tablesOf(sql: string): Promise<Map<string, Table>> {
+  return new Map((await catalogOf(sql)).tables.map((table) => [table.name, table]));
 }
 
 const names = (list: readonly { name: string }[]): string[] => list.map(({ name }) => name);
@@ -48,12 +50,38 @@ Deno.test("the key is the primary key in its declared order, with the collations
 });
 
 Deno.test("a table without a key has its rowid for one, under a name that no column hides", async () => {
-  const tables = await tablesOf(
-    "CREATE TABLE a (x); CREATE TABLE b (rowid, OID); CREATE TABLE c (rowid, oid, _rowid_)",
-  );
+  const tables = await tablesOf("CREATE TABLE a (x); CREATE TABLE b (rowid, OID)");
   assert.deepEqual(names(tables.get("a")!.key), ["rowid"]);
   assert.deepEqual(names(tables.get("b")!.key), ["_rowid_"]);
-  assert.equal(tables.has("c"), false, "its rows cannot be told apart");
+});
+
+Deno.test("a table that cannot be replicated is left out, with the reason", async () => {
+  const wide = Array.from({ length: 1990 }, (_, at) => `c${at}`).join();
+  const { tables, leftOut } = await catalogOf(
+    `CREATE TABLE hidden (rowid, OID, _rowid_); CREATE TABLE shown (rowid PRIMARY KEY, oid, _rowid_);
+     CREATE VIRTUAL TABLE words USING fts5 (x); CREATE TABLE wide (${wide});`,
+  );
+  assert.deepEqual(names(tables), ["shown"]);
+  assert.deepEqual([...leftOut], [
+    ["hidden", "it has no primary key, and its columns hide every name of the rowid"],
+    ["wide", "it has 1991 columns, more than 1980"],
+    ["words", "it is a virtual table"],
+  ]);
+});
+
+Deno.test("tables in which a module that is not known here keeps its data are left out", async () => {
+  const { tables, leftOut } = await catalogOf(
+    `CREATE TABLE vec_chunks (x); CREATE TABLE "MY v_info" (x); CREATE TABLE vector (x); CREATE TABLE words_list (x);
+     CREATE VIRTUAL TABLE words USING "FTS5" (x); PRAGMA writable_schema = ON;
+     INSERT INTO sqlite_schema VALUES ('table', 'Vec', 'Vec', 0, 'CREATE VIRTUAL TABLE Vec USING vec0(a float[3])'),
+       ('table', 'my v', 'my v', 0, 'CREATE VIRTUAL TABLE "my v" USING [else where] (a)');`,
+  );
+  assert.deepEqual(names(tables), ["vector", "words_list"]);
+  assert.equal(
+    leftOut.get("vec_chunks"),
+    'it may hold data of the virtual table "Vec", whose module is not known',
+  );
+  assert.deepEqual([...leftOut.keys()], ["MY v_info", "Vec", "my v", "vec_chunks", "words"]);
 });
 
 Deno.test("UNIQUE indexes besides the key are read with terms, collation and condition", async () => {

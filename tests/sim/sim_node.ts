@@ -229,7 +229,7 @@ async function open(options: SimNodeOptions): Promise<Running> {
   const database = Database.open(path);
   const reader = Database.open(path);
   database.exec("PRAGMA synchronous = OFF");
-  const schema = await SchemaTracker.open(database, EVERYTHING, () => {}, forever);
+  const schema = await SchemaTracker.open(database, EVERYTHING, {}, forever);
   const messages = new MessageApplier({
     database,
     schema,

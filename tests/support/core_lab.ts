@@ -103,7 +103,7 @@ export class CoreLab implements AsyncDisposable {
     const database = Database.open(path);
     const reader = Database.open(path);
     const filter = options.filter ?? { include: [], exclude: [] };
-    const schema = await SchemaTracker.open(database, filter, () => {});
+    const schema = await SchemaTracker.open(database, filter);
     return new CoreLab(folder, { application, database, reader, schema }, options);
   }
 
