@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { CoreLab, LAB_TIME_NS } from "../../tests/support/core_lab.ts";
 import { captureLogger } from "../observe/logger.ts";
 import { MemoryBroker } from "../stream/memory_log.ts";
+import { ClusterSchemas } from "../schema/cluster_schemas.ts";
 import { Applier } from "./applier.ts";
 
 const STREAMS = {
@@ -26,6 +27,7 @@ Deno.test("a shard that cannot be applied ends the applier, although the others 
     database: lab.database,
     log,
     messages: lab.messages,
+    registry: { read: () => Promise.resolve(new ClusterSchemas("1", [], undefined)) },
     logger: captureLogger(),
     onApplied: () => {},
   });

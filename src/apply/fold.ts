@@ -4,7 +4,7 @@ import { type CapturedChange, type ChangeReader, travellingColumns } from "../ca
 import { replacedKeys } from "../schema/names.ts";
 import { logRow, raiseClock, TICK } from "../capture/trigger_sql.ts";
 import { type FollowedTable, type Schema, shapesOf } from "../schema/followed_tables.ts";
-import { exactValues } from "../sqlite/exact_value.ts";
+import { ExactValues } from "../sqlite/exact_row.ts";
 import type { ClusterSchemas } from "../schema/cluster_schemas.ts";
 import { type ChangeEvent, RawText, type SqlValue } from "../wire/event.ts";
 import { CborWriter } from "../wire/cbor.ts";
@@ -59,6 +59,7 @@ export class Fold {
   readonly #database: Database;
   readonly #overlay: Overlay;
   readonly #changes: ChangeReader;
+  readonly #exact: ExactValues;
   readonly #node: bigint;
   readonly #planner: Planner;
   readonly #triggers: TriggerGuard;
@@ -72,6 +73,7 @@ export class Fold {
     this.#database = options.database;
     this.#overlay = options.overlay;
     this.#changes = options.changes;
+    this.#exact = new ExactValues(options.database);
     this.#node = options.node;
     this.#schema = options.schema;
     this.#planner = new Planner(options);
@@ -227,7 +229,7 @@ export class Fold {
     if (table.uniques.length === 0) return;
     const { values, statements } = plan.bind(event);
     for (const row of statements.clashing.flatMap((statement) => statement.all(values))) {
-      const key = exactValues(row.slice(1));
+      const key = this.#exact.of(row.slice(1));
       const loser = this.#storedVersion(table, key);
       if (spareNewer && this.#isOnItsWayAbove(table, key, loser)) continue;
       const image = String(row[0]);

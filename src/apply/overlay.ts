@@ -2,7 +2,7 @@ import { changeLog, POSITION, valueColumn } from "../schema/names.ts";
 import type { FollowedTable } from "../schema/followed_tables.ts";
 import { hasNull } from "../schema/row_conditions.ts";
 import type { Database, Row, Statement } from "../sqlite/database.ts";
-import { exactColumns, exactValues } from "../sqlite/exact_value.ts";
+import { ExactRow, hasNul, mayBeDamaged } from "../sqlite/exact_row.ts";
 import { quote } from "../sqlite/identifier.ts";
 import { keyText } from "./key_text.ts";
 
@@ -20,6 +20,8 @@ interface TableOverlay {
   /** The newest own change of each row that is on its way; of those in `SPILL` only what is newer. */
   readonly keys: Map<string, OwnChange>;
   readonly select: Statement;
+  /** The key in one row of the change log. */
+  readonly exactKey: ExactRow;
   /** Last row of the change log that was taken in. */
   takenTo: bigint;
   /** The transaction in which it was brought up to date last. */
@@ -107,7 +109,15 @@ export class Overlay {
     if (!overlay) {
       const select = this.#database.prepare(selectKeys(table));
       const log = quote(changeLog(table.name));
-      overlay = { changeLog: log, keys: new Map(), select, takenTo: 0n, upToDateIn: 0, spilled: false };
+      overlay = {
+        changeLog: log,
+        keys: new Map(),
+        select,
+        exactKey: new ExactRow(this.#database, keyColumns(table), `${log} AS log WHERE id = ?`),
+        takenTo: 0n,
+        upToDateIn: 0,
+        spilled: false,
+      };
       this.#tables.set(table.versionTable, overlay);
     }
     if (overlay.upToDateIn !== this.#transaction) this.#takeIn(table, overlay);
@@ -123,8 +133,9 @@ export class Overlay {
     if (newest === overlay.takenTo) return;
     for (;;) {
       const rows = overlay.select.all(overlay.takenTo, BigInt(ROWS_AT_A_TIME)) as unknown as Row[];
-      for (const [id, ts, ...key] of rows) {
-        overlay.keys.set(keyText(table.key, exactValues(key)), { id: id as bigint, ts: ts as bigint });
+      for (const [id, ts, isCut, ...read] of rows) {
+        const key = isCut !== 0n || mayBeDamaged(read) ? overlay.exactKey.get(id!) : read;
+        overlay.keys.set(keyText(table.key, key), { id: id as bigint, ts: ts as bigint });
       }
       if (overlay.keys.size > MAX_KEYS_IN_MEMORY) this.#spill(table.versionTable, overlay);
       if (rows.length < ROWS_AT_A_TIME) break;
@@ -159,10 +170,17 @@ export const ON_ITS_WAY = `(log.sequence IS NULL OR log.sequence > coalesce(
   quote(POSITION)
 } AS position WHERE position.shard = log.shard), 0))`;
 
+function ofLog(column: string): string {
+  return `log.${quote(valueColumn(column))}`;
+}
+
+function keyColumns(table: FollowedTable): string[] {
+  return table.key.map(({ name }) => ofLog(name));
+}
+
 function selectKeys(table: FollowedTable): string {
-  const ofLog = (name: string): string => `log.${quote(valueColumn(name))}`;
-  const columns = table.key.map(({ name }) => exactColumns(ofLog(name))).join(", ");
-  return `SELECT id, ts, ${columns} FROM ${quote(changeLog(table.name))} AS log
+  const columns = keyColumns(table);
+  return `SELECT id, ts, ${hasNul(columns)}, ${columns.join(", ")} FROM ${quote(changeLog(table.name))} AS log
     WHERE id > ? AND ${ON_ITS_WAY}${ofKind(table, ofLog)} ORDER BY id LIMIT ?`;
 }
 

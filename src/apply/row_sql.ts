@@ -1,4 +1,4 @@
-import { exactColumns } from "../sqlite/exact_value.ts";
+import { exactColumns } from "../sqlite/exact_row.ts";
 import { quote } from "../sqlite/identifier.ts";
 import { valueColumn } from "../schema/names.ts";
 import { hasNull, holdsUnique, isRow } from "../schema/row_conditions.ts";
@@ -77,12 +77,12 @@ export function deleteRow(options: RowSqlOptions): string {
 
 /**
  * For each UNIQUE index that the event has values for: the rows of other keys that hold them. Each result row is the image
- * of the row as in the conflict log, then the key in order, as `exactValues` takes it.
+ * of the row as in the conflict log, then the key in order, as `ExactValues` takes it.
  */
 export function selectClashing(options: RowSqlOptions): string[] {
   const { table, columns } = options;
   const source = (column: string): string => columns.includes(column) ? parameter(options, column) : "NULL";
-  const key = table.key.map(({ name }) => exactColumns(`row.${quote(name)}`)).join(", ");
+  const key = exactColumns(table.key.map(({ name }) => `row.${quote(name)}`));
   return table.uniques
     .filter((index) => index.terms.every(({ column }) => column === undefined || columns.includes(column)))
     .map((index) =>

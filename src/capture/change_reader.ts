@@ -1,5 +1,5 @@
-import type { Database, Parameter, Row, Statement } from "../sqlite/database.ts";
-import { exactColumns, exactValues } from "../sqlite/exact_value.ts";
+import type { Database, Row, Statement } from "../sqlite/database.ts";
+import { ExactRow, hasNul, mayBeDamaged } from "../sqlite/exact_row.ts";
 import { quote } from "../sqlite/identifier.ts";
 import { changeLog, valueColumn } from "../schema/names.ts";
 import { hasTable } from "../schema/own_tables.ts";
@@ -29,7 +29,7 @@ export function travellingColumns(
 
 interface ShapeStatements {
   readonly range: Statement;
-  readonly exact: Statement;
+  readonly exact: ExactRow;
 }
 
 /** Changes of one table with ids from `first` to `last`. */
@@ -41,12 +41,9 @@ interface ReadAhead {
 
 /** How many changes are read ahead. */
 const READ_AHEAD = 127n;
-/** SQLite's largest. */
-const MAX_ID = (1n << 63n) - 1n;
 
 /** What stands before the values in each row that is read. */
 const FIXED = 5;
-const REPLACEMENT = "\uFFFD";
 
 /**
  * Reads change logs. Every value comes as it was stored, also text that a JavaScript string cannot hold or that the
@@ -86,8 +83,7 @@ export class ChangeReader {
   one(table: string, id: bigint): CapturedChange | undefined {
     const ahead = this.#ahead.get(table);
     if (ahead && id >= ahead.first && id <= ahead.last) return ahead.changes.get(id);
-    // A stranger may name any id.
-    const last = id > MAX_ID - READ_AHEAD ? MAX_ID : id + READ_AHEAD;
+    const last = id + READ_AHEAD;
     const changes = new Map(this.range(table, id, last).map((change) => [change.id, change]));
     this.#ahead.set(table, { first: id, last, changes });
     return changes.get(id);
@@ -109,9 +105,10 @@ export class ChangeReader {
   #prepare(shape: TableShape): ShapeStatements {
     let statements = this.#statements.get(shape.id);
     if (!statements) {
+      const from = `${quote(changeLog(shape.table))} WHERE id = ?`;
       statements = {
         range: this.#database.prepare(selectChanges(shape)),
-        exact: this.#database.prepare(selectExactly(shape)),
+        exact: new ExactRow(this.#database, columnsOf(shape), from),
       };
       this.#statements.set(shape.id, statements);
     }
@@ -119,22 +116,13 @@ export class ChangeReader {
   }
 
   #toChange(current: TableShape, row: Row): CapturedChange | undefined {
-    const [id, type, ts, shapeId, hasNul] = row;
+    const [id, type, ts, shapeId, isCut] = row;
     const shape = this.#schema.shapes.get(Number(shapeId));
     if (typeof id !== "bigint" || typeof ts !== "bigint" || !shape) return undefined;
-    const plain = shape === current && hasNul === 0n && !row.some(isDamaged);
-    const values = plain ? row.slice(FIXED) : this.#readExactly(shape, id);
+    const isPlain = shape === current && isCut === 0n && !mayBeDamaged(row);
+    const values = isPlain ? row.slice(FIXED) : this.#prepare(shape).exact.get(id);
     return { id, type: type as ChangeType, ts, shape, values };
   }
-
-  #readExactly(shape: TableShape, id: bigint): SqlValue[] {
-    return exactValues(this.#prepare(shape).exact.get(id) as unknown as Row);
-  }
-}
-
-/** Whether the driver put the replacement character where bytes were not UTF-8; it may also be the true content. */
-function isDamaged(value: Parameter): boolean {
-  return typeof value === "string" && value.includes(REPLACEMENT);
 }
 
 function columnsOf(shape: TableShape): string[] {
@@ -143,14 +131,8 @@ function columnsOf(shape: TableShape): string[] {
 
 function selectChanges(shape: TableShape): string {
   const columns = columnsOf(shape);
-  const hasNul = columns.map((column) => `(typeof(${column}) = 'text' AND instr(${column}, char(0)))`).join(
-    " OR ",
-  );
-  return `SELECT id, type, ts, shape, ${hasNul}, ${columns.join(", ")} FROM ${quote(changeLog(shape.table))}
+  return `SELECT id, type, ts, shape, ${hasNul(columns)}, ${columns.join(", ")} FROM ${
+    quote(changeLog(shape.table))
+  }
     WHERE id BETWEEN ? AND ? ORDER BY id`;
-}
-
-function selectExactly(shape: TableShape): string {
-  const columns = columnsOf(shape).map(exactColumns);
-  return `SELECT ${columns.join(", ")} FROM ${quote(changeLog(shape.table))} WHERE id = ?`;
 }

@@ -63,6 +63,8 @@ const NAMES = [
   "x_change_log",
   "x_row_version",
   "x_replaced",
+  "x_null",
+  "x_absent",
   "X_CHANGE_LOG_row_version",
   "harmonylite",
   "",

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { type Cluster, startCluster } from "../support/cluster.ts";
+import { eventually } from "../support/eventually.ts";
 
 /** SQL expressions whose value and type must be the same on every node. */
 const VALUES = [
@@ -87,4 +88,34 @@ Deno.test("every value of every type is the same on the other node, bit for bit,
   );
   await convergeAndCount(cluster, "anything", VALUES.length);
   assert.equal(await second.sql("PRAGMA integrity_check;"), "ok\n");
+});
+
+Deno.test("text is the same in databases of different encodings", async () => {
+  const create = "CREATE TABLE texts (k TEXT PRIMARY KEY, v) WITHOUT ROWID;";
+  await using cluster = await startCluster(3, {
+    schema: "",
+    choose: (id) => ({
+      schema: `PRAGMA encoding = '${["UTF-16le", "UTF-8", "UTF-16be"][id - 1]}'; ${create}`,
+    }),
+  });
+  const texts = ["a", "a\0", "\0\0", "é日本🎈", "\uFFFD", "\uFEFFx", ""];
+  const literal = (text: string): string =>
+    `char(${[...text].map((letter) => letter.codePointAt(0)).join()})`;
+  for (const [at, node] of cluster.nodes.entries()) {
+    await node.sql(
+      texts.map((text) => `INSERT INTO texts VALUES (${at} || ${literal(text)}, ${literal(text)});`).join(""),
+    );
+  }
+  // The driver cuts text at its first NUL, so its place is read as well.
+  const seen = (text: string): string => `${text.indexOf("\0") + 1} ${text.split("\0")[0]}`;
+  const expected = cluster.nodes.flatMap((_, at) => texts.map((text) => [`${at}${text}`, text].map(seen)));
+  const inSql = (column: string): string => `instr(${column}, char(0)) || ' ' || ${column}`;
+  for (const node of cluster.nodes) {
+    await eventually("all texts are there", () => {
+      assert.deepEqual(
+        node.read(`SELECT ${inSql("k")}, ${inSql("v")} FROM texts`).sort(),
+        expected.toSorted(),
+      );
+    });
+  }
 });
