@@ -62,6 +62,7 @@ export class ExactValues {
     try {
       return this.#decoder.decode(bytes);
     } catch {
+      // Not valid in its encoding: that is what RawText is for.
       return new RawText(bytes);
     }
   }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { startCluster } from "../support/cluster.ts";
+import { type ClusterNode, startCluster } from "../support/cluster.ts";
+import { eventually } from "../support/eventually.ts";
 
 Deno.test("tables with composite keys, no key, WITHOUT ROWID and odd names are replicated", async () => {
   const odd = `"it's ""odd"" [here]"`;
@@ -64,6 +65,62 @@ Deno.test("a changed primary key leaves no ghost of the old row", async () => {
   assert.deepEqual(second.read("SELECT id, v FROM a ORDER BY id"), [[1n, "one"], [102n, "three"]]);
   assert.deepEqual(second.read("SELECT k, v FROM b ORDER BY k"), [["aa", 2n], ["b", 1n]]);
   assert.deepEqual(second.read("SELECT rowid, v FROM d ORDER BY 1"), [[6n, "r"], [7n, "s"]]);
+});
+
+Deno.test("tables without a key are followed by whichever name of the rowid is free, through VACUUM too", async () => {
+  const schema =
+    `CREATE TABLE plain (x, y); CREATE TABLE a (rowid TEXT, x); CREATE TABLE b (_rowid_, ROWID, x);
+    CREATE TABLE c (oid, rowid, x); CREATE TABLE "it's ""d""" (x); CREATE TABLE indexed (x); CREATE INDEX i ON indexed (x);
+    CREATE TABLE hidden (rowid, _rowid_, oid, x); CREATE TABLE hidden_with_key (rowid TEXT PRIMARY KEY, _rowid_, oid, x);`;
+  await using cluster = await startCluster(2, { schema });
+  const [first, second] = [cluster.node(1), cluster.node(2)];
+  const aliases = {
+    plain: "rowid",
+    a: "oid",
+    b: "oid",
+    c: "_rowid_",
+    [`"it's ""d"""`]: "_rowid_",
+    indexed: "rowid",
+  };
+  const rows = (node: ClusterNode): unknown[][][] =>
+    Object.entries(aliases).map(([table, alias]) => node.read(`SELECT ${alias}, x FROM ${table} ORDER BY 1`));
+  const each = (statement: (table: string, alias: string) => string): string =>
+    Object.entries(aliases).map(([table, alias]) => `${statement(table, alias)};`).join("\n");
+  await first.sql(
+    each((table, alias) =>
+      `INSERT INTO ${table} (x) VALUES (1), (2), (3), (4); INSERT INTO ${table} (${alias}, x) VALUES (-5, 'low'), (9223372036854775807, 'high')`
+    ) + "INSERT INTO hidden VALUES (1, 2, 3, 4); INSERT INTO hidden_with_key VALUES ('k', 1, 2, 3);",
+  );
+  await eventually("all rows are there", () => assert.deepEqual(rows(second), rows(first)));
+  await second.sql(each((table) => `DELETE FROM ${table} WHERE x IN (1, 3)`) + "VACUUM;");
+  await first.sql(each((table, alias) => `UPDATE ${table} SET ${alias} = 40 WHERE x = 4`));
+  await second.sql("PRAGMA auto_vacuum = FULL; VACUUM;");
+  await second.sql(each((table) => `UPDATE ${table} SET x = 'two' WHERE x = 2`) + "VACUUM;");
+  const expected = [[-5n, "low"], [2n, "two"], [40n, 4n], [9223372036854775807n, "high"]];
+  for (const node of cluster.nodes) {
+    await eventually("the same rows have the same rowids", () => {
+      for (const table of rows(node)) assert.deepEqual(table, expected);
+    });
+    await node.process.waitForLog(
+      /Table is not replicated table=hidden reason=.* hide every name of the rowid/,
+    );
+  }
+  assert.deepEqual(second.read("SELECT * FROM hidden_with_key"), [["k", 1n, 2n, 3n]]);
+  assert.equal(second.count("SELECT count(*) FROM hidden"), 0);
+  // The index that keeps rowids is in nobody's way.
+  await first.sql(
+    `ALTER TABLE plain DROP COLUMN y; ALTER TABLE plain RENAME TO renamed; CREATE TABLE plain (x);
+    INSERT INTO plain VALUES (1);`,
+  );
+  await first.process.waitForLog(/Triggers installed .*renamed/);
+  await first.sql("DELETE FROM renamed WHERE x = 4; VACUUM;");
+  assert.deepEqual(first.read("SELECT rowid FROM renamed").flat(), [-5n, 2n, 9223372036854775807n]);
+  await using cleanup = first.command(["cleanup", "--all", "--discard-pending"]);
+  assert.equal(await cleanup.exited, 0);
+  assert.deepEqual(
+    first.read("SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL").flat(),
+    ["i"],
+  );
 });
 
 Deno.test("what a REPLACE displaces through a UNIQUE index goes on all nodes", async () => {
