@@ -56,7 +56,7 @@ Deno.test("a table without a key has its rowid for one, under a name that no col
 });
 
 Deno.test("a table that cannot be replicated is left out, with the reason", async () => {
-  const wide = Array.from({ length: 1990 }, (_, at) => `c${at}`).join();
+  const wide = Array.from({ length: 900 }, (_, at) => `c${at}`).join();
   const { tables, leftOut } = await catalogOf(
     `CREATE TABLE hidden (rowid, OID, _rowid_); CREATE TABLE shown (rowid PRIMARY KEY, oid, _rowid_);
      CREATE VIRTUAL TABLE words USING fts5 (x); CREATE TABLE wide (${wide});`,
@@ -64,7 +64,7 @@ Deno.test("a table that cannot be replicated is left out, with the reason", asyn
   assert.deepEqual(names(tables), ["shown"]);
   assert.deepEqual([...leftOut], [
     ["hidden", "it has no primary key, and its columns hide every name of the rowid"],
-    ["wide", "it has 1991 columns, more than 1980"],
+    ["wide", "it has 901 columns, more than 900"],
     ["words", "it is a virtual table"],
   ]);
 });

@@ -9,20 +9,10 @@ import type { Database, Parameter, Row, Statement } from "./database.ts";
 const REPLACEMENT = "\uFFFD";
 const TEXT = "t";
 
-/** Joins SQL terms with an operator, as a tree: SQLite allows an expression a depth of 1000, and a table 2000 columns. */
-function joinTerms(terms: readonly string[], operator: string): string {
-  if (terms.length === 1) return terms[0]!;
-  const half = terms.length >> 1;
-  return `(${joinTerms(terms.slice(0, half), operator)} ${operator} ${
-    joinTerms(terms.slice(half), operator)
-  })`;
-}
-
 /** An expression that is 1 when some text among the columns has a NUL in it, else 0. */
 export function hasNul(columns: readonly string[]): string {
-  return joinTerms(
-    columns.map((column) => `(typeof(${column}) = 'text' AND instr(${column}, char(0)) > 0)`),
-    "OR",
+  return columns.map((column) => `(typeof(${column}) = 'text' AND instr(${column}, char(0)) > 0)`).join(
+    " OR ",
   );
 }
 
@@ -37,7 +27,7 @@ export function mayBeDamaged(values: readonly Parameter[]): boolean {
  * @param columns SQL expressions
  */
 export function exactColumns(columns: readonly string[]): string {
-  const types = joinTerms(columns.map((column) => `substr(typeof(${column}), 1, 1)`), "||");
+  const types = columns.map((column) => `substr(typeof(${column}), 1, 1)`).join(" || ");
   const values = columns.map((column) =>
     `CASE typeof(${column}) WHEN 'text' THEN CAST(${column} AS BLOB) ELSE ${column} END`
   );

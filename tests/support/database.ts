@@ -141,9 +141,9 @@ function dump(db: DatabaseSync, table: string): TableDump {
   // Hidden 1 is a hidden column of a virtual table; 2 and 3 are generated columns, which are compared like others.
   const columns = db.prepare("SELECT name FROM pragma_table_xinfo(?) WHERE hidden <> 1 ORDER BY name")
     .all(table).map((row) => String(row["name"]));
-  const line = columns.map((column) => exactValue(quoteName(column))).join(" || ', ' || ");
-  const rows = db.prepare(`SELECT ${line} AS line FROM ${quoteName(table)}`).all();
-  return { columns, rows: rows.map((row) => String(row["line"])).sort() };
+  const values = columns.map((column, at) => `${exactValue(quoteName(column))} AS v${at}`);
+  const rows = db.prepare(`SELECT ${values.join()} FROM ${quoteName(table)}`).all();
+  return { columns, rows: rows.map((row) => Object.values(row).join(", ")).sort() };
 }
 
 /** An expression for the type and the exact value; `quote()` alone ends a text at its first NUL. */
