@@ -41,6 +41,8 @@ interface ReadAhead {
 
 /** How many changes are read ahead. */
 const READ_AHEAD = 127n;
+/** SQLite's largest. */
+const MAX_ID = (1n << 63n) - 1n;
 
 /** What stands before the values in each row that is read. */
 const FIXED = 5;
@@ -83,7 +85,8 @@ export class ChangeReader {
   one(table: string, id: bigint): CapturedChange | undefined {
     const ahead = this.#ahead.get(table);
     if (ahead && id >= ahead.first && id <= ahead.last) return ahead.changes.get(id);
-    const last = id + READ_AHEAD;
+    // A stranger may name any id.
+    const last = id > MAX_ID - READ_AHEAD ? MAX_ID : id + READ_AHEAD;
     const changes = new Map(this.range(table, id, last).map((change) => [change.id, change]));
     this.#ahead.set(table, { first: id, last, changes });
     return changes.get(id);
