@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { eventually } from "../../tests/support/eventually.ts";
 import { CoreLab, LAB_TIME_NS } from "../../tests/support/core_lab.ts";
+import { StreamError } from "../lib/errors.ts";
 import { captureLogger } from "../observe/logger.ts";
-import { MemoryBroker } from "../stream/memory_log.ts";
 import { ClusterSchemas } from "../schema/cluster_schemas.ts";
+import { MemoryBroker } from "../stream/memory_log.ts";
 import { Applier } from "./applier.ts";
 
 const STREAMS = {
@@ -27,11 +29,47 @@ Deno.test("a shard that cannot be applied ends the applier, although the others 
     database: lab.database,
     log,
     messages: lab.messages,
-    registry: { read: () => Promise.resolve(new ClusterSchemas("1", [], undefined)) },
+    registry: { read: () => Promise.reject(new Error("not to be asked")) },
     logger: captureLogger(),
     onApplied: () => {},
   });
   const signal = AbortSignal.timeout(10_000);
   await assert.rejects(applier.run({ signal }), /unknown_function/);
   assert.equal(signal.aborted, false);
+});
+
+Deno.test("what is unknown waits while the registry cannot be reached, and is judged when it can", async () => {
+  await using lab = await CoreLab.open("CREATE TABLE t (id INTEGER PRIMARY KEY, a)");
+  await using log = new MemoryBroker().connect({ ...STREAMS, shards: 1 });
+  await log.ensureStreams();
+  const { data } = lab.messageOf([{ table: "nowhere", type: "insert", row: { id: 1n }, ts: LAB_TIME_NS }]);
+  await log.publish(1, { id: "1", headers: new Map(), data });
+  const logger = captureLogger();
+  let asked = 0;
+  let isThere = false;
+  const read = (): Promise<ClusterSchemas> => {
+    asked++;
+    if (isThere) return Promise.resolve(new ClusterSchemas("1", [], undefined));
+    return Promise.reject(new StreamError("NOT_CONNECTED", "connection lost", { transient: true }));
+  };
+  const applier = new Applier({
+    database: lab.database,
+    log,
+    messages: lab.messages,
+    registry: { read },
+    logger,
+    onApplied: () => {},
+  });
+  const stop = new AbortController();
+  const running = applier.run({ signal: stop.signal }).catch(() => {});
+  await applier.caughtUp;
+  await eventually("it is asked again and again", () => asked > 2);
+  assert.deepEqual([...applier.conditions.values()], ["schema_mismatch_paused"]);
+  assert.deepEqual(lab.quarantined, []);
+  assert.match(JSON.stringify(logger.lines), /schema_mismatch_paused.*connection lost/);
+  isThere = true;
+  await eventually("it is put aside", () => lab.quarantined.length === 1);
+  assert.match(lab.quarantined[0]!, /no node of the cluster ever had it/);
+  stop.abort();
+  await running;
 });

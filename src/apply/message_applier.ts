@@ -61,8 +61,11 @@ interface EventRange {
 interface Effects {
   applied: number;
   lost: number;
-  /** The highest clock among its events, and whose it is. */
-  highest: { readonly ts: bigint; readonly node: bigint };
+  /** The highest clock among its events. */
+  highestTs: bigint;
+  /** How far the clocks of the cluster are known to have come, and who led them there in jumps. */
+  farthestTs: bigint;
+  readonly leaders: { readonly ts: bigint; readonly node: bigint }[];
   readonly putAside: { readonly message: LogMessage; readonly reason: string }[];
 }
 
@@ -82,13 +85,14 @@ export class MessageApplier {
   readonly #batches: WaitingBatches;
   readonly #decoder = new EventDecoder();
   /** Of the transaction at hand. */
-  #effects = noEffects();
+  #effects: Effects;
   #farthestTs = 0n;
 
   constructor(options: MessageApplierOptions) {
     const { database, node, onLeftOut } = options;
     const schema = options.schema.current;
     this.#options = options;
+    this.#effects = this.#noEffects();
     this.#database = database;
     this.overlay = new Overlay(database);
     this.#changes = new ChangeReader(database, schema);
@@ -132,28 +136,18 @@ export class MessageApplier {
   /** A transaction that was undone may have put messages aside that are put aside again: only what is committed counts. */
   async #commit(work: () => Position | Promise<Position>, signal: AbortSignal): Promise<Position> {
     const { position, effects } = await this.#database.write(async () => {
-      this.#effects = noEffects();
+      this.#effects = this.#noEffects();
       return { position: await work(), effects: this.#effects };
     }, signal);
     this.counters.applied += effects.applied;
     this.counters.lost += effects.lost;
     this.counters.quarantined += effects.putAside.length;
     for (const { message, reason } of effects.putAside) this.#options.onQuarantine(message, reason);
-    this.#reportClock(effects.highest);
+    this.#farthestTs = effects.farthestTs;
+    for (const { ts, node } of effects.leaders) {
+      this.#options.onClockAhead(node, Number(ts / NS_PER_MS) - this.#options.now());
+    }
     return position;
-  }
-
-  /**
-   * Says that a clock runs far ahead of the wall clock: from now on all clocks of the cluster do. So it is said of the one
-   * that led them there, and not of those that follow it.
-   */
-  #reportClock({ ts, node }: Effects["highest"]): void {
-    const { now, onClockAhead } = this.#options;
-    const wallClock = BigInt(now()) * NS_PER_MS;
-    const known = this.#farthestTs > wallClock ? this.#farthestTs : wallClock;
-    if (ts - known < FAR_AHEAD_NS) return;
-    this.#farthestTs = ts;
-    onClockAhead(node, Number((ts - wallClock) / NS_PER_MS));
   }
 
   /** Whether the schema is another than the one that messages did not fit. */
@@ -185,8 +179,8 @@ export class MessageApplier {
       now = { ...now, sequence: message.sequence, time };
       if (events >= MAX_EVENTS_PER_TRANSACTION) break;
     }
-    const { ts } = this.#effects.highest;
-    if (ts > 0n) raiseClock(this.#database, ts);
+    const { highestTs } = this.#effects;
+    if (highestTs > 0n) raiseClock(this.#database, highestTs);
     storePosition(this.#database, now);
     return now;
   }
@@ -257,10 +251,28 @@ export class MessageApplier {
     }
     if (range) this.#batches.finish(message.stream, batch, range.node, range.first, range.last);
     const effects = this.#effects;
-    if (range && range.last > effects.highest.ts) effects.highest = { ts: range.last, node: range.node };
+    if (range) this.#noteClock(range);
     effects.applied += outcomes.written + outcomes.kept;
     effects.lost += outcomes.lost;
     return count;
+  }
+
+  /**
+   * From an event far ahead on all clocks of the cluster run ahead of the wall clock: so the one that led them there is
+   * remembered, and not those that follow it.
+   */
+  #noteClock({ node, last }: EventRange): void {
+    const effects = this.#effects;
+    if (last > effects.highestTs) effects.highestTs = last;
+    if (last - effects.farthestTs < FAR_AHEAD_NS) return;
+    effects.farthestTs = last;
+    effects.leaders.push({ ts: last, node });
+  }
+
+  #noEffects(): Effects {
+    const wallClock = BigInt(this.#options.now()) * NS_PER_MS;
+    const farthestTs = this.#farthestTs > wallClock ? this.#farthestTs : wallClock;
+    return { applied: 0, lost: 0, highestTs: 0n, farthestTs, leaders: [], putAside: [] };
   }
 
   /** Keeps a message for a person to look at; of a batch, also the parts that came before. */
@@ -279,10 +291,6 @@ export class MessageApplier {
     storePosition(this.#database, now);
     return now;
   }
-}
-
-function noEffects(): Effects {
-  return { applied: 0, lost: 0, highest: { ts: 0n, node: 0n }, putAside: [] };
 }
 
 /** An event of the Go original has no clock: it takes the time at which its stream stored it. */

@@ -194,9 +194,11 @@ Deno.test("a clock far ahead is taken over, and said once of the node that led t
   const tenYears = 10n * 365n * 86_400_000_000_000n;
   await lab.receive({ ...put(59_000_000_000n, { id: 1n, a: 1n }), node: 2n });
   assert.deepEqual(lab.clocksAhead, []);
-  await lab.receive({ ...put(tenYears, { id: 1n, a: 2n }), node: 3n });
-  // A follower, and the leader again.
-  await lab.receive({ ...put(tenYears + 1n, { id: 1n, a: 3n }), node: 4n });
+  // A follower in the same transaction, and the leader again.
+  await lab.applyAll([
+    lab.messageOf([{ ...put(tenYears, { id: 1n, a: 2n }), node: 3n }]),
+    lab.messageOf([{ ...put(tenYears + 1n, { id: 1n, a: 3n }), node: 4n }]),
+  ]);
   await lab.receive({ ...put(tenYears + 2n, { id: 1n, a: 4n }), node: 3n });
   assert.deepEqual(lab.clocksAhead, [[3n, Number(tenYears / 1_000_000n)]]);
   assert.deepEqual(lab.lines("SELECT a FROM t"), ["4"]);
