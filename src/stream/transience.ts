@@ -98,7 +98,8 @@ function judge(error: unknown): Verdict {
     return {
       code: "PERMISSION_DENIED",
       transient: false,
-      hint: "Let this user publish to $JS.API.> and the configured subjects, and subscribe to _INBOX.>.",
+      hint:
+        "Let this user publish to $JS.API.>, $KV.> and the configured subjects, and subscribe to _INBOX.>.",
     };
   }
   if (error instanceof InvalidArgumentError && /max_payload/.test(error.message)) {
