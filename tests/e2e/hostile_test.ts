@@ -293,9 +293,10 @@ Deno.test("a node says in the registry what it has, and who is ahead is waited f
   });
   await using stranger = await Stranger.connect(cluster);
   const [first, second] = [cluster.node(1), cluster.node(2)];
-  await first.sql("ALTER TABLE notes ADD COLUMN stars INTEGER; INSERT INTO notes VALUES (1, 'a', 5);");
-  await first.process.waitForLog("Triggers installed");
-  await first.sql("UPDATE notes SET stars = 6;");
+  await first.sql("ALTER TABLE notes ADD COLUMN stars INTEGER;");
+  const capturing = "SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND sql LIKE '%val_stars%'";
+  await eventually("the column is captured", () => first.count(capturing) === 1);
+  await first.sql("INSERT INTO notes VALUES (1, 'a', 5); UPDATE notes SET stars = 6;");
   await second.process.waitForLog(/schema_mismatch_paused.*which node 1 has/);
   await first.kill();
   const entry = JSON.parse(await stranger.get(REGISTRY, "node-1"));
