@@ -27,6 +27,7 @@ import {
   insertTrigger,
   loggedColumns,
   renamedColumns,
+  shapeOf,
 } from "./trigger_sql.ts";
 
 /** What was done to follow the schema as it is. */
@@ -55,7 +56,10 @@ export async function installCapture(
     tables.forEach((table) => createTablesOf(database, table));
     keepRowids(database, tables);
     const changed = layTriggers(database, tables);
-    for (const name of changed) adoptDropped(database, schema.tables.get(name)!, history);
+    for (const name of changed) {
+      adoptUnknown(database, schema.tables.get(name)!, history);
+      adoptDropped(database, schema.tables.get(name)!, history);
+    }
     return { schema: { ...schema, version: schemaVersion(database) }, changed };
   }, signal);
 }
@@ -150,6 +154,17 @@ function createScratch(database: Database, name: string, columns: string[]): voi
   if (there.join("\0") === columns.join("\0")) return;
   database.exec(
     `DROP TABLE IF EXISTS ${quote(name)}; CREATE TABLE ${quote(name)} (${columns.map(quote).join(", ")})`,
+  );
+}
+
+/** Changes of a shape that is not in the history, as that was emptied by hand, have the one that their table has now. */
+function adoptUnknown(database: Database, table: FollowedTable, history: ShapeHistory): void {
+  const shape = shapeOf(table, (column) => quote(valueColumn(column)));
+  const known = history.of(table.name).map(({ id }) => id).join(", ");
+  database.run(
+    `UPDATE ${
+      quote(changeLog(table.name))
+    } SET shape = ${shape} WHERE sequence IS NULL AND shape NOT IN (${known})`,
   );
 }
 

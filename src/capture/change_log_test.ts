@@ -114,6 +114,16 @@ Deno.test("changes of a dropped table are still sent", async () => {
   assert.equal((await lab.read())[0]!.batch.count, 1);
 });
 
+Deno.test("what is written after our tables were emptied by hand is sent", async () => {
+  await using lab = await CoreLab.open(`${T}; CREATE TABLE k (k TEXT PRIMARY KEY, a)`);
+  lab.run(listOwn(lab.database, "table").map((name) => `DELETE FROM "${name}";`).join(" "));
+  lab.run("INSERT INTO t VALUES (1, 1); INSERT INTO k VALUES ('x', 2), (NULL, 3)");
+  await installCapture(lab.database, EVERYTHING);
+  await lab.schema.refresh();
+  const events = [...decodeParts((await lab.read())[0]!.batch.parts.map(({ data }) => data))].flat();
+  assert.deepEqual(events.map(({ columns }) => columns.join()), ["a,id", "a,k", "a,k,rowid"]);
+});
+
 Deno.test("a table that is no longer followed is not captured", async () => {
   await using lab = await CoreLab.open(T);
   await installCapture(lab.database, { include: [], exclude: ["t"] });

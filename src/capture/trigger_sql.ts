@@ -65,8 +65,11 @@ function logChange(
     SELECT ${values}, ${literal(type)}, ${NOW} / 1000000, 0, ${NOW}, ${shapeOf(table, source)} FROM ${from}`;
 }
 
-/** Which of the table's shapes a change has. */
-function shapeOf({ key, shapeId, nullRows }: FollowedTable, source: (column: string) => string): string {
+/** Which of the table's shapes a change has, as SQL; `source` names where its values come from. */
+export function shapeOf(
+  { key, shapeId, nullRows }: FollowedTable,
+  source: (column: string) => string,
+): string {
   return nullRows
     ? `CASE WHEN ${hasNull(key, source)} THEN ${nullRows.shapeId} ELSE ${shapeId} END`
     : `${shapeId}`;

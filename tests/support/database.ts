@@ -39,6 +39,15 @@ for piece in (sys.stdin.read() + ";").split(";"):
         statement = ""
 `;
 
+/** The whole database as SQL text that makes it anew: the `.dump` of the `sqlite3` program, else Python's. */
+export async function dumpSql(path: string): Promise<string> {
+  const sqlite = findProgram("sqlite3");
+  if (sqlite !== undefined) return await runProgram(sqlite, ["-batch", path, ".dump"]);
+  return await runProgram("python3", ["-c", PYTHON_DUMP, path]);
+}
+
+const PYTHON_DUMP = "import sqlite3, sys\nprint('\\n'.join(sqlite3.connect(sys.argv[1]).iterdump()))";
+
 /** The content of one table. */
 export interface TableDump {
   readonly columns: readonly string[];
