@@ -13,6 +13,7 @@ import {
 import {
   absentColumns,
   changeLog,
+  isOurs,
   nullRowVersion,
   replacedKeys,
   rowVersion,
@@ -196,8 +197,9 @@ function layTriggers(database: Database, tables: FollowedTable[]): string[] {
   const wanted = tables.flatMap((table) =>
     [...captureTriggers(table)].map(([name, sql]) => ({ name, sql, table }))
   );
+  const overtaken = overtakenTriggers(database);
   const right = new Set(
-    wanted.filter(({ name, sql }) => there.get(name) === sql).map(({ name }) => name),
+    wanted.filter(({ name, sql }) => there.get(name) === sql && !overtaken.has(name)).map(({ name }) => name),
   );
   for (const name of there.keys()) {
     if (!right.has(name)) database.exec(`DROP TRIGGER ${quote(name)}`);
@@ -205,6 +207,22 @@ function layTriggers(database: Database, tables: FollowedTable[]): string[] {
   const missing = wanted.filter(({ name }) => !right.has(name));
   for (const { sql } of missing) database.exec(sql);
   return [...new Set(missing.map(({ table }) => table.name))];
+}
+
+/**
+ * Those of our triggers behind which the user made one on the same table. SQLite fires the newest first, and after its
+ * RAISE(IGNORE) no other, though an AFTER trigger leaves the row in place: only the newest captures all.
+ */
+function overtakenTriggers(database: Database): Set<string> {
+  const overtaken = new Set<string>();
+  const behindUsers = new Set<string>();
+  const newestFirst =
+    "SELECT name, lower(tbl_name) FROM sqlite_schema WHERE type = 'trigger' ORDER BY rowid DESC";
+  for (const [name, table] of database.all(newestFirst)) {
+    if (!isOurs(String(name))) behindUsers.add(String(table));
+    else if (behindUsers.has(String(table))) overtaken.add(String(name));
+  }
+  return overtaken;
 }
 
 /** What was renamed since our triggers were laid. */

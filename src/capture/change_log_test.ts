@@ -145,3 +145,12 @@ Deno.test("views, virtual tables and their shadows are left alone", async () => 
   );
   assert.deepEqual([...lab.schema.current.tables.keys()], ["t"]);
 });
+
+Deno.test("a row that a user's trigger keeps with RAISE(IGNORE) is captured, whenever the trigger was made", async () => {
+  await using lab = await CoreLab.open(T);
+  lab.run("CREATE TRIGGER x AFTER INSERT ON t BEGIN SELECT RAISE(IGNORE); END");
+  await lab.schema.refresh();
+  lab.run("INSERT INTO t VALUES (1, 1)");
+  assert.deepEqual(lab.captured("t", "id"), ["insert|1"]);
+  assert.deepEqual((await installCapture(lab.database, EVERYTHING)).changed, [], "once is enough");
+});

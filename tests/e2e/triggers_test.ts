@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
-import { startCluster } from "../support/cluster.ts";
+import { type ClusterNode, startCluster } from "../support/cluster.ts";
+import { assertSameContent } from "../support/database.ts";
 import { eventually } from "../support/eventually.ts";
+import { runOldSql } from "../support/old_sqlite.ts";
+import { Unfollowed } from "../support/unfollowed.ts";
 
 Deno.test("an audit table kept by triggers is not doubled, and a counter counts each row once", async () => {
   await using cluster = await startCluster(3, {
@@ -133,4 +136,177 @@ Deno.test("foreign keys with cascades and validating triggers do not stop a repl
     "the cascade has arrived",
     () => assert.deepEqual(first.read("SELECT id FROM children").flat(), [12n]),
   );
+});
+
+const LIMITS = `CREATE TABLE limits (id INTEGER PRIMARY KEY, v, w);
+  CREATE TABLE pairs (k TEXT PRIMARY KEY, v) WITHOUT ROWID;`;
+
+/** One for each way to refuse a row, before and after it is written. */
+function validations(name: string): string {
+  return ["BEFORE", "AFTER"].flatMap((time) =>
+    ["ABORT", "FAIL", "ROLLBACK", "IGNORE"].flatMap((way) => {
+      const raise = way === "IGNORE" ? "RAISE(IGNORE)" : `RAISE(${way}, '${time} ${way}')`;
+      const trigger = (event: string, row: string, table: string): string =>
+        `CREATE TRIGGER "${name} ${time} ${event} ${way} ${table}" ${time} ${event} ON ${table}
+           WHEN ${row}.v = '${time} ${way}' BEGIN SELECT ${raise}; END;`;
+      return ["limits", "pairs"].flatMap((table) => [
+        trigger("INSERT", "NEW", table),
+        trigger("UPDATE", "NEW", table),
+        trigger("DELETE", "OLD", table),
+      ]);
+    })
+  ).join("\n");
+}
+
+/** Writes that the triggers of {@link validations} refuse, and others around them. */
+function refusedWrites(): string {
+  return ["BEFORE", "AFTER"].flatMap((time) =>
+    ["ABORT", "FAIL", "ROLLBACK", "IGNORE"].flatMap((way) => {
+      const v = `${time} ${way}`;
+      return ["INSERT", "INSERT OR REPLACE", "INSERT OR IGNORE", "INSERT OR FAIL"].map((insert) => `
+        DELETE FROM limits WHERE v NOT LIKE '%E %' AND v NOT LIKE '%R %'; DELETE FROM pairs;
+        ${insert} INTO limits VALUES (1, 'x', 1), (2, '${v}', 2), (3, 'z', 3); ${insert} INTO pairs VALUES ('a', 'x'), ('b', '${v}'), ('c', 'z');
+        BEGIN; UPDATE limits SET w = 9; UPDATE limits SET v = '${v}' WHERE id = 1; UPDATE pairs SET v = '${v}', k = k || '!'; COMMIT;
+        INSERT OR IGNORE INTO limits VALUES (4, 'w', 4); DELETE FROM limits WHERE id < 4; DELETE FROM pairs WHERE k < 'c';`);
+    })
+  ).join("\n");
+}
+
+/** After a RAISE(IGNORE) no other trigger fires: SQLite begins with the newest. */
+function isNewest(node: ClusterNode): boolean {
+  const newest = node.read("SELECT max(rowid), name FROM sqlite_schema WHERE type = 'trigger'")[0]!;
+  return String(newest[1]).startsWith("__harmonylite__");
+}
+
+Deno.test("what validating triggers refuse is refused on no other node, and what they let pass is on all", async () => {
+  await using cluster = await startCluster(2, { schema: `${LIMITS} ${validations("early")}` });
+  const [first, second] = [cluster.node(1), cluster.node(2)];
+  const { dbPath: alone } = await Unfollowed.create(
+    `${cluster.dir}/alone.db`,
+    `${LIMITS} ${validations("early")}`,
+  );
+  const early = first.read("SELECT name FROM sqlite_schema WHERE name LIKE 'early %'").flat();
+  const remade = `${early.map((name) => `DROP TRIGGER "${name}";`).join("\n")} ${validations("later")}`;
+  for (const name of ["early", "later"]) {
+    const node = name === "early" ? first : second;
+    if (name === "later") {
+      for (const dbPath of [alone, first.dbPath, second.dbPath]) {
+        assert.deepEqual(await runOldSql(dbPath, remade), []);
+      }
+      await eventually("the triggers of HarmonyLite are the newest", () => cluster.nodes.every(isNewest));
+    }
+    const [seen, expected] = [
+      await runOldSql(node.dbPath, refusedWrites()),
+      await runOldSql(alone, refusedWrites()),
+    ];
+    assert.deepEqual(seen, expected);
+    assert.ok(seen.some((line) => line === "error: AFTER FAIL") && seen.length > 30);
+    await cluster.converge();
+    assertSameContent([alone, first.dbPath, second.dbPath]);
+  }
+  // A trigger that only one node has, made while it runs: what passed at its origin passes there.
+  await second.sql(
+    "CREATE TRIGGER late BEFORE INSERT ON limits BEGIN SELECT RAISE(ABORT, 'no more'); INSERT INTO pairs VALUES (NEW.id, 1); END;",
+  );
+  await first.sql("INSERT INTO limits VALUES (50, 'passed', 1);");
+  await cluster.converge();
+  assert.equal(second.count("SELECT count(*) FROM limits WHERE id = 50"), 1);
+  await assert.rejects(second.sql("INSERT INTO limits VALUES (51, 'refused', 1);"), /no more/);
+});
+
+Deno.test("writes through a view with INSTEAD OF triggers arrive as rows of its tables", async () => {
+  await using cluster = await startCluster(2, {
+    schema: `CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT);
+      CREATE TABLE phones (person INTEGER, number TEXT, PRIMARY KEY (person, number)) WITHOUT ROWID;
+      CREATE VIEW directory AS SELECT id, name, number FROM people LEFT JOIN phones ON person = id;
+      CREATE TRIGGER directory_insert INSTEAD OF INSERT ON directory BEGIN
+        INSERT INTO people VALUES (NEW.id, NEW.name) ON CONFLICT (id) DO UPDATE SET name = excluded.name;
+        INSERT INTO phones SELECT NEW.id, NEW.number WHERE NEW.number IS NOT NULL; END;
+      CREATE TRIGGER directory_update INSTEAD OF UPDATE ON directory BEGIN
+        UPDATE people SET name = NEW.name WHERE id = OLD.id;
+        UPDATE phones SET number = NEW.number WHERE person = OLD.id AND number = OLD.number; END;
+      CREATE TRIGGER directory_delete INSTEAD OF DELETE ON directory BEGIN
+        DELETE FROM phones WHERE person = OLD.id AND number = OLD.number;
+        DELETE FROM people WHERE id = OLD.id AND NOT EXISTS (SELECT 1 FROM phones WHERE person = OLD.id); END;`,
+  });
+  const [first, second] = [cluster.node(1), cluster.node(2)];
+  await first.sql(
+    "INSERT INTO directory VALUES (1, 'ann', '11'), (1, 'Ann', '12'), (2, 'bob', '21'), (3, 'cy', NULL);",
+  );
+  await cluster.converge();
+  await second.sql(
+    "UPDATE directory SET number = '0' || number WHERE id < 3; DELETE FROM directory WHERE number = '021' OR id = 3;",
+  );
+  await cluster.converge();
+  assert.deepEqual(first.read("SELECT * FROM directory ORDER BY number"), [[1n, "Ann", "011"], [
+    1n,
+    "Ann",
+    "012",
+  ]]);
+});
+
+/** Keeps a full-text index and an audit trail, in the same triggers. */
+const SEARCHED = `CREATE TABLE docs (id INTEGER PRIMARY KEY, slug TEXT UNIQUE, body TEXT);
+  CREATE TABLE trail (id TEXT PRIMARY KEY DEFAULT (hex(randomblob(16))), doc INTEGER, what TEXT);
+  CREATE VIRTUAL TABLE docs_index USING fts5 (slug, body, content = 'docs', content_rowid = 'id');
+  CREATE TRIGGER docs_insert AFTER INSERT ON docs BEGIN
+    INSERT INTO docs_index (rowid, slug, body) VALUES (NEW.id, NEW.slug, NEW.body);
+    INSERT INTO trail (doc, what) VALUES (NEW.id, 'insert'); END;
+  CREATE TRIGGER docs_delete AFTER DELETE ON docs BEGIN
+    INSERT INTO docs_index (docs_index, rowid, slug, body) VALUES ('delete', OLD.id, OLD.slug, OLD.body);
+    INSERT INTO trail (doc, what) VALUES (OLD.id, 'delete'); END;
+  CREATE TRIGGER docs_update AFTER UPDATE ON docs BEGIN
+    INSERT INTO docs_index (docs_index, rowid, slug, body) VALUES ('delete', OLD.id, OLD.slug, OLD.body);
+    INSERT INTO docs_index (rowid, slug, body) VALUES (NEW.id, NEW.slug, NEW.body);
+    INSERT INTO trail (doc, what) VALUES (NEW.id, 'update'); END;`;
+
+Deno.test("a full-text index is sound on all nodes after conflicts, REPLACE and UNIQUE values that change hands", async () => {
+  await using cluster = await startCluster(3, { schema: SEARCHED });
+  await cluster.node(1).sql(
+    "INSERT INTO docs VALUES (1, 'one', 'shared start'), (2, 'two', 'shared start'), (3, 'three', 'shared start'), (4, 'four', 'kept');",
+  );
+  await cluster.converge();
+  let trail = 4;
+  for (const round of [1, 2]) {
+    if (round === 1) await cluster.nats.kill();
+    await Promise.all(cluster.nodes.map(async (node, at) => {
+      // Without recursive triggers REPLACE would leave the index of its own node unsound, with us or without.
+      const lines = await runOldSql(
+        node.dbPath,
+        `PRAGMA recursive_triggers = ON;
+         UPDATE docs SET body = 'node ${at} round ${round}' WHERE id = 1; REPLACE INTO docs VALUES (2, 'two', 'replaced ${at}');
+         INSERT OR IGNORE INTO docs VALUES (${100 * round + at}, 'claimed ${round}', 'claimed by ${at}');
+         REPLACE INTO docs VALUES (${
+          200 * round + at
+        }, 'three', 'took three ${at}'); DELETE FROM docs WHERE id = ${at === 1 ? 4 : 0};
+         SELECT count(*) FROM trail;`,
+      );
+      assert.deepEqual(lines.length, 1);
+      if (round === 1) assert.equal(Number(lines[0]), trail + (at === 1 ? 7 : 6));
+    }));
+    if (round === 1) await cluster.nats.start();
+    await cluster.converge();
+    trail = cluster.node(1).count("SELECT count(*) FROM trail");
+    if (round === 1) assert.equal(trail, 4 + 6 + 7 + 6);
+    const words = ["shared", "node", "replaced", "claimed", "three", "kept"];
+    const found = await Promise.all(cluster.nodes.map(async ({ dbPath }) =>
+      await runOldSql(
+        dbPath,
+        `INSERT INTO docs_index (docs_index, rank) VALUES ('integrity-check', 1);
+         ${
+          words.map((word) =>
+            `SELECT '${word}', rowid FROM docs_index WHERE docs_index MATCH '${word}' ORDER BY rowid;`
+          ).join("\n")
+        }`,
+      )
+    ));
+    const expected = words.flatMap((word) =>
+      cluster.node(1).read(
+        "SELECT ?1, id FROM docs WHERE slug || ' ' || body LIKE '%' || ?1 || '%' ORDER BY id",
+        word,
+      )
+        .map((row) => row.join("|"))
+    );
+    for (const lines of found) assert.deepEqual(lines, expected);
+  }
 });
