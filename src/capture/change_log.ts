@@ -14,6 +14,7 @@ import {
   absentColumns,
   changeLog,
   isOurs,
+  isSpelledAsOurs,
   nullRowVersion,
   replacedKeys,
   rowVersion,
@@ -237,10 +238,8 @@ function readRenames(database: Database): Renames {
 }
 
 function readTriggers(database: Database): Map<string, string> {
+  const rows = database.all("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'");
   return new Map(
-    listOwn(database, "trigger").map((name) => [
-      name,
-      String(database.value("SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = ?", name)),
-    ]),
+    rows.map((row) => row.map(String) as [string, string]).filter(([name]) => isSpelledAsOurs(name)),
   );
 }

@@ -110,8 +110,8 @@ function followNulls(table: FollowedTable, rowid: string, history: ShapeHistory)
 }
 
 function readUsersTables(database: Database): Catalog {
-  const { tables, leftOut } = readCatalog(database);
-  const reserved = tables.map(({ name }) => name).filter((name) => isOurs(name) && !isOwnTable(name));
+  const { tables, leftOut } = readCatalog(database, isOwnTable);
+  const reserved = tables.map(({ name }) => name).filter(isOurs);
   return {
     tables: tables.filter(({ name }) => !isOurs(name)),
     leftOut: new Map([...leftOut, ...reserved.map((name) => [name, RESERVED] as const)]),

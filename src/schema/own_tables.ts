@@ -92,9 +92,7 @@ export function everFollowed(database: Database): string[] {
     .map(([table]) => String(table));
 }
 
+/** Whether there is a table of this name, in whatever case. Asks SQLite's own index of names: `sqlite_schema` has none. */
 export function hasTable(database: Database, name: string): boolean {
-  return database.get(
-    "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ? COLLATE NOCASE",
-    name,
-  ) !== undefined;
+  return database.get("SELECT 1 FROM pragma_table_info(?)", name) !== undefined;
 }

@@ -70,8 +70,12 @@ const USING = new RegExp(
   "i",
 );
 
-/** The tables of the main database: no views, no shadows of virtual tables, none of SQLite's own. */
-export function readCatalog(database: Database): Catalog {
+/**
+ * The tables of the main database: no views, no shadows of virtual tables, none of SQLite's own.
+ *
+ * @param isPassedOver tables that nothing is to be said of, by name
+ */
+export function readCatalog(database: Database, isPassedOver = (_name: string): boolean => false): Catalog {
   const found = database.all(
     `SELECT name, type, wr FROM pragma_table_list
      WHERE schema = 'main' AND type IN ('table', 'virtual') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name`,
@@ -80,6 +84,7 @@ export function readCatalog(database: Database): Catalog {
   const tables: Table[] = [];
   const leftOut = new Map<string, string>();
   for (const [name, type, withoutRowid] of found) {
+    if (isPassedOver(String(name))) continue;
     if (type === "virtual") {
       leftOut.set(String(name), "it is a virtual table");
       continue;

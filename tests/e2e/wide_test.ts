@@ -46,3 +46,35 @@ Deno.test("tables of 500 and of 900 columns are replicated, with UNIQUE indexes 
   assert.deepEqual(first.read("SELECT id, c1, c2 FROM widest"), [[2n, "a1", "b2"]]);
   assert.equal(first.count("SELECT count(*) FROM __harmonylite___quarantine"), 0);
 });
+
+Deno.test("300 tables are all replicated, and tables that come later", async () => {
+  const tables = Array.from({ length: 300 }, (_, at) => `table_${at}`);
+  const schema = tables.map((name, at) =>
+    [
+      `CREATE TABLE ${name} (id INTEGER PRIMARY KEY, a TEXT UNIQUE, b, c REAL);`,
+      `CREATE TABLE ${name} (a TEXT, b INTEGER, c, PRIMARY KEY (a, b)) WITHOUT ROWID;`,
+      `CREATE TABLE ${name} (a, b, c);`,
+    ][at % 3]!
+  ).join("");
+  await using cluster = await startCluster(2, { schema, settings: { replication_log: { shards: 4 } } });
+  for (const node of cluster.nodes) {
+    const id = node.options.nodeId;
+    const inserts = tables.map((name) =>
+      `INSERT INTO ${name} (a, b) VALUES ('of ${id}', ${id}), ('${id}', 2);`
+    );
+    const updates = tables.map((name) => `UPDATE ${name} SET c = ${id} WHERE b = ${id};`);
+    await node.sql(`BEGIN; ${inserts.join("")} ${updates.join("")} COMMIT;`);
+    await cluster.converge();
+  }
+  for (const node of cluster.nodes) await node.sql("CREATE TABLE later (id INTEGER PRIMARY KEY);");
+  await Promise.all(
+    cluster.nodes.map(({ process }) => process.waitForLog("Triggers installed tables=later")),
+  );
+  await cluster.node(1).sql("INSERT INTO later VALUES (1); DELETE FROM table_0;");
+  await cluster.converge();
+  const counts = ["later", ...tables].map((name) => `(SELECT count(*) FROM ${name})`).join(" + ");
+  assert.equal(cluster.node(2).count(`SELECT ${counts}`), 1 + 299 * 4);
+  for (const node of cluster.nodes) {
+    assert.ok(node.residentMegabytes() < 256, `${node.residentMegabytes()} MB`);
+  }
+});
