@@ -17,7 +17,13 @@ const TOP_LEVEL = ["deno.json", "deno.lock", "main.ts", "src", "tests", "scripts
 const VAGUE_FOLDERS = ["utils", "util", "helpers", "helper", "common", "misc", "shared"];
 
 /** May end the process or listen to signals: programs of their own, each in one place. */
-const PROGRAMS = [/^main\.ts$/, /^scripts\//, /^tests\/support\/application\.ts$/, /^tests\/bench\//];
+const PROGRAMS = [
+  /^main\.ts$/,
+  /^scripts\//,
+  /^tests\/support\/application\.ts$/,
+  /^tests\/bench\//,
+  /^tests\/sim\/sim\.ts$/,
+];
 /** May write to the console: what a command prints, and where the log goes. */
 const PRINTERS = [/^src\/observe\//, /^src\/cli\//];
 

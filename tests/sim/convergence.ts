@@ -1,9 +1,6 @@
 /**
  * The simulation of a cluster: real SQLite files, the real capture, publish and apply code, streams in memory, and every
  * fault that may come between. One seed is one run, always the same.
- *
- *     deno run -A tests/sim/convergence.ts 17         replays a seed and prints what happened
- *     deno run -A tests/sim/convergence.ts 1 5000     looks for a seed that goes wrong, and shortens what it finds
  */
 import type { PublishFault } from "../../src/stream/memory_log.ts";
 import { shardOf, shardOfTable } from "../../src/wire/shard.ts";
@@ -48,12 +45,13 @@ export interface Run {
 const LENGTHS = [8, 15, 25, 40, 70, 120];
 const MOST_ROUNDS_TO_HEAL = 200;
 
-export function stepsOf(seed: number): Step[] {
+/** What happens in a run; `count`: so many steps instead of as many as the seed says. */
+export function stepsOf(seed: number, count = LENGTHS[seed % LENGTHS.length]!): Step[] {
   const random = new Random(seed + 2);
   const kinds = Object.keys(STEPS) as StepKind[];
   const weights = kinds.map((kind) => STEPS[kind] * random.pick([1, 1, 2, 3, kind === "write" ? 1 : 0.2]));
   const total = weights.reduce((a, b) => a + b);
-  return Array.from({ length: LENGTHS[seed % LENGTHS.length]! }, () => {
+  return Array.from({ length: count }, () => {
     let at = random.next() / 2 ** 32 * total;
     const chosen = weights.findIndex((weight) => (at -= weight) < 0);
     return { kind: kinds[Math.max(0, chosen)]!, seed: random.next() };
@@ -228,33 +226,3 @@ function randomFault(random: Random): PublishFault | undefined {
     ? undefined
     : random.pick<PublishFault>(["lose-acknowledgement", "lose-message", "delay-message"]);
 }
-
-/** The first words tell which promise was broken. */
-function kindOf(violation: unknown): string | undefined {
-  return violation === undefined ? undefined : String(violation).split(/[:(]/).slice(0, 2).join();
-}
-
-/** Leaves out steps as long as the same goes wrong. */
-async function shorten(seed: number, violation: unknown): Promise<Step[]> {
-  let steps = stepsOf(seed);
-  for (let size = Math.ceil(steps.length / 2);; size = Math.ceil(size / 2)) {
-    for (let at = 0; at < steps.length;) {
-      const fewer = steps.toSpliced(at, size);
-      if (kindOf((await simulate(seed, fewer)).violation) === kindOf(violation)) steps = fewer;
-      else at += size;
-    }
-    if (size === 1) return steps;
-  }
-}
-
-async function main([first = "1", count = "1"]: readonly string[]): Promise<void> {
-  const [from, many] = [Number(first), Number(count)];
-  for (let seed = from; seed < from + many; seed++) {
-    let run = await simulate(seed);
-    if (run.violation === undefined && many > 1) continue;
-    if (many > 1) run = await simulate(seed, await shorten(seed, run.violation));
-    console.log([`seed ${seed}`, ...run.trace, run.violation ?? "all is well"].map(String).join("\n"));
-  }
-}
-
-if (import.meta.main) await main(Deno.args);
