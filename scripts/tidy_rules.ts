@@ -20,7 +20,7 @@ const VAGUE_FOLDERS = ["utils", "util", "helpers", "helper", "common", "misc", "
 const PROGRAMS = [
   /^main\.ts$/,
   /^scripts\//,
-  /^tests\/support\/application\.ts$/,
+  /^tests\/support\/(versatile_)?application\.ts$/,
   /^tests\/bench\//,
   /^tests\/sim\/sim\.ts$/,
 ];

@@ -52,10 +52,10 @@ export class Housekeeping {
     let removed = 0;
     for (const table of schema.current.tables.keys()) removed += await this.#removeSettled(table, signal);
     if (removed > 0) logger.info("Cleaned up DB change logs", { rows: removed });
-    await database.look(() => overlay.shrink(), signal);
+    await schema.read(() => overlay.shrink(), signal);
     if (now() - this.#prunedAt < PRUNE_INTERVAL_MS) return;
     this.#prunedAt = now();
-    await database.write(() => {
+    await schema.write(() => {
       trimConflictLog(database);
       for (const { stream, time } of readPositions(database)) dropCoveredBatches(database, stream, time);
       for (const table of schema.current.tables.keys()) this.#removeOrphans(table);
@@ -69,18 +69,22 @@ export class Housekeeping {
    * pay for.
    */
   async #removeSettled(table: string, signal: AbortSignal): Promise<number> {
-    const { database, replicate } = this.#options;
+    const { database, schema, replicate } = this.#options;
     const log = quote(changeLog(table));
-    const waits = replicate ? ON_ITS_WAY : "log.sequence IS NULL";
+    const waits = replicate ? ON_ITS_WAY : "(log.sequence IS NULL)";
     const range =
       `SELECT min(id), coalesce((SELECT id FROM ${log} AS log WHERE ${waits} ORDER BY id LIMIT 1), max(id))
       FROM ${log}`;
-    const [first, end] = await database.look(() => database.get(range), signal) as [bigint | null, bigint];
-    const remove = `DELETE FROM ${log} WHERE id IN (SELECT id FROM ${log} WHERE id < ? ORDER BY id LIMIT ?)`;
+    const isFollowed = (): boolean => schema.current.tables.has(table);
+    const found = await schema.read(() => isFollowed() ? database.get(range) : undefined, signal);
+    const [first, end] = (found ?? [null, 0n]) as [bigint | null, bigint];
+    // Looked at again: a user may drop the change log meanwhile, and ids begin anew.
+    const remove = `DELETE FROM ${log} WHERE id IN
+      (SELECT id FROM ${log} AS log WHERE id < ? AND NOT ${waits} ORDER BY id LIMIT ?)`;
     let removed = 0;
     for (let more = first !== null && first < end; more;) {
-      const count = await database.write(
-        () => database.run(remove, end, BigInt(MAX_REMOVED_PER_TRANSACTION)),
+      const count = await schema.write(
+        () => isFollowed() ? database.run(remove, end, BigInt(MAX_REMOVED_PER_TRANSACTION)) : 0,
         signal,
       );
       removed += count;
@@ -111,8 +115,8 @@ export class Housekeeping {
 
   /** Writes the sequence map if a position moved; not if the user removed it meanwhile, as a wish for the next start. */
   async #mirrorPositions(): Promise<void> {
-    const { database, sequenceMapPath, logger } = this.#options;
-    const positions = await database.look(() => readPositions(database));
+    const { database, schema, sequenceMapPath, logger } = this.#options;
+    const positions = await schema.read(() => readPositions(database));
     const sequences = new Map(positions.map(({ stream, sequence }) => [stream, sequence]));
     if (this.#written !== undefined) {
       if (!hasSequenceMap(sequenceMapPath)) return;

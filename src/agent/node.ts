@@ -22,31 +22,28 @@ export interface NodeOptions {
  * Replicates one database until the signal is aborted, or until nothing has changed for `sleep_timeout`.
  *
  * Order of the start: the process lock, so that nobody else works on this database; the watcher, which must bind to the
- * files before this process opens them; the database with its triggers, so
- * that nothing is missed from now on; NATS, which may take its time; then all streams to their ends, so that what is sent
- * rests on what is known; then what is pending is sent.
+ * files before this process opens them; the database with its triggers, so that nothing is missed from now on, whatever
+ * becomes of the schema; NATS, which may take its time; then all streams to their ends, so that what is sent rests on what
+ * is known; then what is pending is sent.
  */
 export async function runNode(config: Config, { signal, logger }: NodeOptions): Promise<void> {
   using _lock = ProcessLock.acquire(config.dbPath);
   using watcher = await Watcher.open(config.dbPath, logger);
   using replica = await Replica.open(config, { signal, logger });
   checkSequenceMap(config, logger);
-  await using connection = await connectLog(config, { signal, logger });
-  await new NodeLoops(replica, watcher, connection).run(signal);
+  await new NodeLoops(replica, watcher).run(signal);
 }
 
 /** The loops of a running node. When one fails the others are stopped, and its error is the node's. */
 class NodeLoops {
   readonly #replica: Replica;
   readonly #watcher: Watcher;
-  readonly #connection: LogConnection;
   readonly #housekeeping: Housekeeping;
 
-  constructor(replica: Replica, watcher: Watcher, connection: LogConnection) {
+  constructor(replica: Replica, watcher: Watcher) {
     const { config, database, schema, logger } = replica;
     this.#replica = replica;
     this.#watcher = watcher;
-    this.#connection = connection;
     this.#housekeeping = new Housekeeping({
       database,
       schema,
@@ -61,18 +58,34 @@ class NodeLoops {
   }
 
   async run(asked: AbortSignal): Promise<void> {
-    const { config, schema, wakeup } = this.#replica;
     const stop = new AbortController();
     const signal = AbortSignal.any([asked, stop.signal]);
-    const applier = config.replicate ? this.#replica.applier(this.#connection) : undefined;
-    const loops = [
-      this.#watcher.run({ wakeup, signal }),
+    await this.#untilOneFails(stop, signal, [
+      this.#watcher.run({ notify: () => this.#replica.notify(), signal }),
+      this.#replica.followSchema(signal),
+      this.#replicate(stop, signal),
+    ]);
+  }
+
+  /** What needs NATS. */
+  async #replicate(stop: AbortController, signal: AbortSignal): Promise<void> {
+    const { config, schema, logger } = this.#replica;
+    await using connection = await connectLog(config, { signal, logger });
+    const applier = config.replicate ? this.#replica.applier(connection) : undefined;
+    await this.#untilOneFails(stop, signal, [
       this.#housekeeping.run({ signal }),
-      this.#connection.registry.run({ signal, schema: () => schema.current }),
+      connection.registry.run({ signal, schema: () => schema.current }),
       this.#sleepWhenIdle(stop, signal),
       applier?.run({ signal }),
-      config.publish ? this.#publish(applier, signal) : undefined,
-    ];
+      config.publish ? this.#publish(connection, applier, signal) : undefined,
+    ]);
+  }
+
+  async #untilOneFails(
+    stop: AbortController,
+    signal: AbortSignal,
+    loops: readonly (Promise<void> | undefined)[],
+  ): Promise<void> {
     const ended = loops.map((loop) =>
       loop?.catch((error) => {
         stop.abort();
@@ -85,11 +98,12 @@ class NodeLoops {
   }
 
   async #publish(
+    connection: LogConnection,
     applier: ReturnType<Replica["applier"]> | undefined,
     signal: AbortSignal,
   ): Promise<void> {
     const { logger } = this.#replica;
-    const publisher = this.#replica.publisher(this.#connection, () => applier?.mayPublish ?? true);
+    const publisher = this.#replica.publisher(connection, () => applier?.mayPublish ?? true);
     if (applier) await untilAborted(applier.caughtUp, signal);
     if (signal.aborted) return;
     logger.info("Caught up with the streams, publishing");

@@ -23,8 +23,8 @@ export class Replica implements Disposable {
   readonly schema: SchemaTracker;
   readonly messages: MessageApplier;
   readonly logger: Logger;
-  /** Notified when the database files were written. */
-  readonly wakeup = new Wakeup();
+  /** For the publisher and for what follows the schema. */
+  readonly #wakeups = { changes: new Wakeup(), schema: new Wakeup() };
   /** When something was last published or applied, Unix milliseconds. */
   activeAt = Date.now();
 
@@ -79,10 +79,22 @@ export class Replica implements Disposable {
     return replica;
   }
 
+  /** To be called when the database files were written. */
+  notify(): void {
+    this.#wakeups.changes.notify();
+    this.#wakeups.schema.notify();
+  }
+
+  /** Follows schema changes until the signal is aborted. */
+  followSchema(signal: AbortSignal): Promise<void> {
+    return this.schema.run({ wakeup: this.#wakeups.schema, signal });
+  }
+
   /** What reads the streams and applies them. */
   applier({ log, registry }: LogConnection): Applier {
     return new Applier({
       database: this.database,
+      schema: this.schema,
       log,
       registry,
       messages: this.messages,
@@ -101,7 +113,7 @@ export class Replica implements Disposable {
       log,
       node: this.config.nodeId,
       logger: this.logger,
-      wakeup: this.wakeup,
+      wakeup: this.#wakeups.changes,
       pollingIntervalMs: this.config.pollingInterval,
       mayPublish,
       onPublished: () => this.activeAt = Date.now(),

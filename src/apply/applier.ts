@@ -1,6 +1,7 @@
 import { Backoff } from "../lib/backoff.ts";
 import { messageOf, StreamError } from "../lib/errors.ts";
 import { pause, sleep } from "../lib/sleep.ts";
+import type { SchemaTracker } from "../capture/schema_tracker.ts";
 import type { Logger } from "../observe/logger.ts";
 import type { Database } from "../sqlite/database.ts";
 import { ClusterSchemas } from "../schema/cluster_schemas.ts";
@@ -32,6 +33,7 @@ export interface SchemaReader {
 
 export interface ApplierOptions {
   readonly database: Database;
+  readonly schema: SchemaTracker;
   readonly log: ReplicationLog;
   readonly messages: MessageApplier;
   /** Asked when a message names what this database does not know. */
@@ -208,20 +210,20 @@ export class Applier {
   }
 
   #storedPosition(stream: string): Promise<Position | undefined> {
-    const { database } = this.#options;
-    return database.look(() => readPosition(database, stream));
+    const { database, schema } = this.#options;
+    return schema.read(() => readPosition(database, stream));
   }
 
   /** The position to read from. A stream that was recreated is read from its start, and own changes it lost are sent again. */
   async #startOver(state: StreamState, signal: AbortSignal): Promise<Position> {
-    const { database, logger, messages } = this.#options;
+    const { database, schema, logger, messages } = this.#options;
     const stored = await this.#storedPosition(state.name);
     const position = positionIn(state, stored);
     if (position === stored) return position;
     if (stored) {
       logger.warn("Stream was recreated, starting over", { stream: state.name, created: state.created });
     }
-    await database.write(() => {
+    await schema.write(() => {
       if (stored) requeueUnread(database, stored);
       forgetOtherStreams(database, state.shard, state.name);
       storePosition(database, position);

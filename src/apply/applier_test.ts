@@ -27,6 +27,7 @@ Deno.test("a shard that cannot be applied ends the applier, although the others 
   await log.publish(2, { id: "1", headers: new Map(), data });
   const applier = new Applier({
     database: lab.database,
+    schema: lab.schema,
     log,
     messages: lab.messages,
     registry: { read: () => Promise.reject(new Error("not to be asked")) },
@@ -54,6 +55,7 @@ Deno.test("what is unknown waits while the registry cannot be reached, and is ju
   };
   const applier = new Applier({
     database: lab.database,
+    schema: lab.schema,
     log,
     messages: lab.messages,
     registry: { read },

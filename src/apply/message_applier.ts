@@ -102,8 +102,8 @@ export class MessageApplier {
   }
 
   /**
-   * Applies the first messages, one at least, and returns the position after them; the same position when the schema
-   * was changed at that moment: try again. Messages at or below the position are passed over.
+   * Applies the first messages, one at least, and returns the position after them. Messages at or below the position are
+   * passed over.
    * Rejects with a SchemaBehindError when the first message has to wait for a schema change; nothing was changed then.
    * `cluster`: to judge what is unknown here, read after the messages had arrived; without it they wait.
    */
@@ -113,7 +113,6 @@ export class MessageApplier {
     signal: AbortSignal,
     cluster?: ClusterSchemas,
   ): Promise<Position> {
-    await this.#options.schema.refresh(signal);
     let isRetry = false;
     try {
       return await this.#commit(() => {
@@ -135,7 +134,7 @@ export class MessageApplier {
 
   /** A transaction that was undone may have put messages aside that are put aside again: only what is committed counts. */
   async #commit(work: () => Position | Promise<Position>, signal: AbortSignal): Promise<Position> {
-    const { position, effects } = await this.#database.write(async () => {
+    const { position, effects } = await this.#options.schema.write(async () => {
       this.#effects = this.#noEffects();
       return { position: await work(), effects: this.#effects };
     }, signal);
@@ -161,7 +160,6 @@ export class MessageApplier {
     messages: readonly LogMessage[],
     cluster: ClusterSchemas | undefined,
   ): Promise<Position> {
-    if (!this.#options.schema.isCurrent()) return position;
     this.#useSchema(cluster);
     this.#fold.begin();
     let now = position;

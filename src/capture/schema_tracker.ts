@@ -1,3 +1,4 @@
+import type { Wakeup } from "../lib/wakeup.ts";
 import type { Database } from "../sqlite/database.ts";
 import { type Schema, schemaVersion, type TableFilter } from "../schema/followed_tables.ts";
 import { type Installation, installCapture } from "./change_log.ts";
@@ -10,9 +11,12 @@ export interface SchemaListener {
   readonly onLeftOut?: (table: string, reason: string) => void;
 }
 
+/** How often the schema is looked at where no file event tells of a change. */
+const LOOK_INTERVAL_MS = 1000;
+
 /**
  * Keeps triggers and change logs in line with the schema while the program runs, and tells the others what it is.
- * Whoever uses `current` inside a write transaction first compares its version: SQLite lets nobody change the schema then.
+ * A user may drop any table at any moment, ours too: so whoever needs one of them works inside {@link write} or {@link read}.
  */
 export class SchemaTracker {
   readonly #database: Database;
@@ -46,6 +50,39 @@ export class SchemaTracker {
 
   get current(): Schema {
     return this.#current;
+  }
+
+  /** Follows schema changes as soon as they are made, whatever else is waited for, until the signal is aborted. */
+  async run({ wakeup, signal }: { wakeup: Wakeup; signal: AbortSignal }): Promise<void> {
+    while (!signal.aborted) {
+      await this.refresh(signal);
+      await wakeup.wait(LOOK_INTERVAL_MS, signal);
+    }
+  }
+
+  /**
+   * Runs `work` in one write transaction under the schema that `current` describes: all tables of ours are there, and SQLite
+   * lets nobody else change that meanwhile. `work` may have to begin anew.
+   */
+  write<T>(work: () => T | Promise<T>, signal?: AbortSignal): Promise<T> {
+    return this.#underCurrent((checked) => this.#database.write(checked, signal), work, signal);
+  }
+
+  /** Runs `work` on one read snapshot that has the schema which `current` describes: all tables of ours are there. */
+  read<T>(work: () => T | Promise<T>, signal?: AbortSignal): Promise<T> {
+    return this.#underCurrent((checked) => this.#database.read(checked, signal), work, signal);
+  }
+
+  async #underCurrent<T>(
+    transact: (checked: () => Promise<{ result: T } | undefined>) => Promise<{ result: T } | undefined>,
+    work: () => T | Promise<T>,
+    signal?: AbortSignal,
+  ): Promise<T> {
+    for (;;) {
+      await this.refresh(signal);
+      const done = await transact(async () => this.isCurrent() ? { result: await work() } : undefined);
+      if (done) return done.result;
+    }
   }
 
   /** Whether the database still has the schema that `current` describes. */

@@ -1,6 +1,5 @@
 import { messageOf } from "../lib/errors.ts";
 import { pause } from "../lib/sleep.ts";
-import type { Wakeup } from "../lib/wakeup.ts";
 import type { Logger } from "../observe/logger.ts";
 import { FileEvents, provesHarmless } from "./file_events.ts";
 
@@ -37,18 +36,18 @@ export class Watcher implements Disposable {
   }
 
   /** Notifies until the signal is aborted. */
-  async run({ wakeup, signal }: { wakeup: Wakeup; signal: AbortSignal }): Promise<void> {
-    if (!this.#events) return await poll(wakeup, signal);
+  async run({ notify, signal }: { notify: () => void; signal: AbortSignal }): Promise<void> {
+    if (!this.#events) return await poll(notify, signal);
     const close = (): void => this[Symbol.dispose]();
     if (signal.aborted) return;
     signal.addEventListener("abort", close, { once: true });
     let timer: ReturnType<typeof setTimeout> | undefined;
-    const notify = (nextMs: number): void => {
-      wakeup.notify();
+    const notifyAgain = (nextMs: number): void => {
+      notify();
       clearTimeout(timer);
-      timer = nextMs <= LAST_LOOK_MS ? setTimeout(notify, nextMs, nextMs * 2) : undefined;
+      timer = nextMs <= LAST_LOOK_MS ? setTimeout(notifyAgain, nextMs, nextMs * 2) : undefined;
     };
-    for await (const _ of this.#events) notify(1);
+    for await (const _ of this.#events) notifyAgain(1);
     clearTimeout(timer);
   }
 
@@ -57,9 +56,9 @@ export class Watcher implements Disposable {
   }
 }
 
-async function poll(wakeup: Wakeup, signal: AbortSignal): Promise<void> {
+async function poll(notify: () => void, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    wakeup.notify();
+    notify();
     await pause(POLL_MS, signal);
   }
 }

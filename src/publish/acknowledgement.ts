@@ -1,5 +1,6 @@
 import type { IdRange, IdRanges } from "../lib/id_ranges.ts";
 import { changeLog, GLOBAL_LOG } from "../schema/names.ts";
+import type { SchemaTracker } from "../capture/schema_tracker.ts";
 import type { Database, Parameter } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
 
@@ -34,13 +35,14 @@ interface Step {
  */
 export async function markPublished(
   database: Database,
+  schema: SchemaTracker,
   changes: LoggedChanges,
   stored: StoredAt,
 ): Promise<void> {
   let steps: Step[] = [];
   let rows = 0;
   const run = (): Promise<void> =>
-    database.write(() => steps.forEach(({ sql, parameters }) => database.run(sql, ...parameters)));
+    schema.write(() => steps.forEach(({ sql, parameters }) => database.run(sql, ...parameters)));
   for (const step of markingSteps(changes, stored)) {
     if (rows + step.rows > MAX_ROWS_PER_TRANSACTION) {
       await run();

@@ -73,8 +73,8 @@ export class Publisher {
   async #round(deadline: AbortSignal): Promise<boolean> {
     const { schema, rounds, mayPublish, announce } = this.#options;
     await schema.refresh(deadline);
-    if (!mayPublish() || !await rounds.hasPending()) return false;
     const { current } = schema;
+    if (!mayPublish() || !await rounds.hasPending(current, deadline)) return false;
     await announce(current, deadline);
     const batches = await rounds.read(current, deadline);
     if (batches?.length === 0) return false;
@@ -84,10 +84,10 @@ export class Publisher {
 
   async #publish(shardBatch: ShardBatch, deadline: AbortSignal): Promise<void> {
     const { shard, batch, changes } = shardBatch;
-    const { database, onPublished } = this.#options;
+    const { database, schema, onPublished } = this.#options;
     const acks = await Promise.all(batch.parts.map((part) => this.#send(shard, part, deadline)));
     const sequence = Math.max(...acks.map((ack) => ack.sequence));
-    await markPublished(database, changes, { shard, sequence });
+    await markPublished(database, schema, changes, { shard, sequence });
     onPublished(shardBatch);
   }
 

@@ -68,10 +68,13 @@ export class RoundReader {
     this.#encoder = new ChangeEncoder(schema, limits.shards);
   }
 
-  /** Whether anything is in the global log. */
-  async hasPending(): Promise<boolean> {
+  /** Whether anything may be pending: also when the schema is not the one given, as a log may be missing then. */
+  hasPending(schema: Schema, signal: AbortSignal): Promise<boolean> {
     const first = `SELECT 1 FROM ${quote(GLOBAL_LOG)} LIMIT 1`;
-    return await this.#database.look(() => this.#database.get(first)) !== undefined;
+    return this.#database.read(
+      () => schemaVersion(this.#database) !== schema.version || this.#database.get(first) !== undefined,
+      signal,
+    );
   }
 
   /** The batches of one round, none when nothing is pending; undefined when the schema is not the one given. */

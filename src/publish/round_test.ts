@@ -15,7 +15,7 @@ function keysOf({ batch }: ShardBatch): unknown[] {
 }
 
 async function mark(lab: CoreLab, { shard, changes }: ShardBatch): Promise<void> {
-  await markPublished(lab.database, changes, { shard, sequence: 7 });
+  await markPublished(lab.database, lab.schema, changes, { shard, sequence: 7 });
 }
 
 Deno.test("a round holds what was committed, whole transactions in their order", async () => {

@@ -102,7 +102,6 @@ export class SimNode implements Disposable {
     const { sending, behind, schema, rounds } = this.#running;
     if (sending.length > 0 || behind.size > 0) return "waits";
     await schema.refresh(forever);
-    if (!rounds.hasPending()) return "has nothing to publish";
     const batches = await rounds.read(schema.current, forever) ?? [];
     this.#running.sending = batches.map((shardBatch) => ({
       shardBatch,
@@ -144,14 +143,14 @@ export class SimNode implements Disposable {
 
   /** Marks one batch of which every part is acknowledged. */
   async mark(choose: (limit: number) => number): Promise<string> {
-    const { sending, database, messages } = this.#running;
+    const { sending, database, schema, messages } = this.#running;
     const done = sending.filter(({ acks }) => !acks.includes(undefined));
     if (done.length === 0) return "has nothing to mark";
     const marked = done[choose(done.length)]!;
     const { shard, changes } = marked.shardBatch;
     const acks = marked.acks as PublishAck[];
     const sequence = Math.max(...acks.map((ack) => ack.sequence));
-    await markPublished(database, changes, { shard, sequence });
+    await markPublished(database, schema, changes, { shard, sequence });
     this.#running.sending = sending.filter((each) => each !== marked);
     const position = readPositions(database).find((each) => each.shard === shard);
     const isBehind = position !== undefined && sequence <= position.sequence;

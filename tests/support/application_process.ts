@@ -1,10 +1,9 @@
 import { applicationArguments, type ApplicationOptions, type ApplicationReport } from "./application.ts";
 import { startProcess, type TestProcess } from "./process.ts";
-
-const PROGRAM = new URL("./application.ts", import.meta.url).pathname;
+import type { VersatileReport } from "./versatile_application.ts";
 
 /** An application at work, in a process of its own. */
-export class RunningApplication implements AsyncDisposable {
+export class RunningApplication<Report = ApplicationReport> implements AsyncDisposable {
   readonly process: TestProcess;
 
   constructor(process: TestProcess) {
@@ -12,17 +11,17 @@ export class RunningApplication implements AsyncDisposable {
   }
 
   /** Waits until it has written all it was told to and returns its report. */
-  async finished(): Promise<ApplicationReport> {
+  async finished(): Promise<Report> {
     const code = await this.process.exited;
     const last = this.process.output.lines.at(-1);
     if (code !== 0 || last === undefined) {
       throw new Error(`Cannot read the application's report: exit code ${code}\n${this.process.log.tail()}`);
     }
-    return JSON.parse(last) as ApplicationReport;
+    return JSON.parse(last) as Report;
   }
 
   /** Tells it to stop writing and returns its report. */
-  async stop(): Promise<ApplicationReport> {
+  async stop(): Promise<Report> {
     await this.process.stop();
     return await this.finished();
   }
@@ -33,11 +32,28 @@ export class RunningApplication implements AsyncDisposable {
 }
 
 /** Starts an application and waits until its tables are there and it writes. */
-export async function startApplication(options: ApplicationOptions): Promise<RunningApplication> {
+export function startApplication(options: ApplicationOptions): Promise<RunningApplication> {
+  return startProgram("application.ts", options.db, applicationArguments(options));
+}
+
+/** Starts an application whose statements follow its schema and waits until it writes; see versatile_application.ts. */
+export function startVersatileApplication(
+  db: string,
+  firstId: number,
+): Promise<RunningApplication<VersatileReport>> {
+  return startProgram("versatile_application.ts", db, [db, String(firstId)]);
+}
+
+async function startProgram<Report>(
+  program: string,
+  db: string,
+  args: readonly string[],
+): Promise<RunningApplication<Report>> {
+  const path = new URL(program, import.meta.url).pathname;
   const process = startProcess({
-    name: `application ${options.db}`,
+    name: `application ${db}`,
     command: Deno.execPath(),
-    args: ["run", "-A", "--no-config", "--no-lock", PROGRAM, ...applicationArguments(options)],
+    args: ["run", "-A", "--no-config", "--no-lock", path, ...args],
   });
   try {
     await process.waitForLog("writing");
