@@ -25,6 +25,7 @@ import { presentName, ShapeHistory } from "../schema/shape_history.ts";
 import { keepRowids } from "./rowid_keeper.ts";
 import {
   captureTriggers,
+  GONE,
   identityColumns,
   insertTrigger,
   loggedColumns,
@@ -81,7 +82,7 @@ function createTablesOf(database: Database, table: FollowedTable): void {
   const columns = table.columns.map(({ name }) => name).filter((name) => name !== table.rowid);
   createScratch(database, absentColumns(table.name), columns);
   if (table.uniques.length === 0) return;
-  createScratch(database, replacedKeys(table.name), identityColumns(table).map(valueColumn));
+  createScratch(database, replacedKeys(table.name), [...identityColumns(table).map(valueColumn), GONE]);
 }
 
 /**

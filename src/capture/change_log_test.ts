@@ -108,6 +108,21 @@ Deno.test("a table or a column that differs from a former one in case only", asy
   assert.deepEqual(lab.captured("T", "id", "a"), ["insert|1|3"]);
 });
 
+Deno.test("while our triggers are there a table can be rebuilt, and after DROP TABLE any other be altered", async () => {
+  await using lab = await CoreLab.open(
+    `CREATE TABLE t (id INTEGER PRIMARY KEY, a UNIQUE, b); CREATE TABLE u (k, e UNIQUE, PRIMARY KEY (k, e));
+     INSERT INTO t VALUES (1, 1, 1)`,
+  );
+  lab.run(
+    `BEGIN; CREATE TABLE new_t (id INTEGER PRIMARY KEY, a UNIQUE, c DEFAULT 7); INSERT INTO new_t (id, a) SELECT id, a FROM t;
+     DROP TABLE t; ALTER TABLE new_t RENAME TO t; COMMIT;
+     DROP TABLE u; CREATE TABLE v (a, b, c); ALTER TABLE v RENAME COLUMN a TO z; ALTER TABLE v DROP COLUMN b`,
+  );
+  await lab.schema.refresh();
+  lab.run("INSERT OR REPLACE INTO t VALUES (2, 1, 8)");
+  assert.deepEqual(lab.captured("t", "id", "c"), ["delete|1|NULL", "insert|2|8"]);
+});
+
 Deno.test("changes of a dropped table are still sent", async () => {
   await using lab = await CoreLab.open(T);
   lab.run("INSERT INTO t VALUES (1, 1); DROP TABLE t");

@@ -137,9 +137,24 @@ function logOldKey(table: FollowedTable, source: (column: string) => string): st
   return [logChange(table, identityColumns(table), "delete", source, CLOCK_ROW), enterGlobalLog(table)];
 }
 
-/** Removes the notes, which logs a delete for each row that is gone; before the tick of the row that replaced them. */
+/** Says of a note that its row is gone. */
+export const GONE = "gone";
+
+/**
+ * Removes the notes, which logs a delete for each row that is gone; before the tick of the row that replaced them. Whether
+ * it is gone is found out here: the trigger on our own table stays when the user's is dropped, and must not name it, or
+ * SQLite would refuse to rename anything from then on.
+ */
 function settleReplaced(table: FollowedTable): string[] {
-  return table.uniques.length > 0 ? [`DELETE FROM ${quote(replacedKeys(table.name))}`] : [];
+  if (table.uniques.length === 0) return [];
+  const notes = quote(replacedKeys(table.name));
+  const noted = isSame(table, "row", (name) => `${notes}.${quote(valueColumn(name))}`);
+  return [
+    `UPDATE ${notes} SET ${GONE} = 1 WHERE NOT EXISTS (SELECT 1 FROM ${
+      quote(table.name)
+    } AS row WHERE ${noted})`,
+    `DELETE FROM ${notes}`,
+  ];
 }
 
 /** Removes the note of a row that goes in the ordinary way: settled later, it would delete what comes back under its key. */
@@ -227,10 +242,9 @@ function addReplaceTriggers(
     );
   add(`${base}_before_insert`, `BEFORE INSERT ON ${quote(table.name)}`, note(ofNew));
   add(`${base}_before_update`, `BEFORE UPDATE ON ${quote(table.name)}`, note(ofNew, ofOld));
-  const ofNote = (name: string): string => `OLD.${quote(valueColumn(name))}`;
   add(
     `${base}_on_replace`,
-    `AFTER DELETE ON ${notes} WHEN ${isGone(table, ofNote)}`,
-    [TICK, ...logOldKey(table, ofNote)],
+    `AFTER DELETE ON ${notes} WHEN OLD.${GONE}`,
+    [TICK, ...logOldKey(table, (name) => `OLD.${quote(valueColumn(name))}`)],
   );
 }
