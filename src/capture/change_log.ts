@@ -13,6 +13,7 @@ import {
 import {
   absentColumns,
   changeLog,
+  GLOBAL_LOG,
   isOurs,
   isSpelledAsOurs,
   nullRowVersion,
@@ -22,6 +23,7 @@ import {
 } from "../schema/names.ts";
 import { createOwnTables, everFollowed, hasTable, listOwn, requireNames } from "../schema/own_tables.ts";
 import { presentName, ShapeHistory } from "../schema/shape_history.ts";
+import { forgetEntries, restoreState } from "./lost_state.ts";
 import { keepRowids } from "./rowid_keeper.ts";
 import {
   captureTriggers,
@@ -35,9 +37,11 @@ import {
 
 /** What was done to follow the schema as it is. */
 export interface Installation {
-  readonly schema: Schema;
+  readonly schema: Omit<Schema, "logs">;
   /** Tables whose triggers were laid anew. */
   readonly changed: readonly string[];
+  /** Whether a log of captured changes was made anew. */
+  readonly madeLogs: boolean;
 }
 
 /**
@@ -51,19 +55,24 @@ export async function installCapture(
   signal?: AbortSignal,
 ): Promise<Installation> {
   return await database.write(() => {
-    createOwnTables(database);
+    const made = createOwnTables(database);
+    restoreState(database, made);
     const history = new ShapeHistory(database);
     const schema = readSchema(database, filter, history, readRenames(database));
     const tables = [...schema.tables.values()];
     requireNames(database, tables.flatMap(({ name }) => tablesOf(name)));
-    tables.forEach((table) => createTablesOf(database, table));
+    const madeLogs = tables.filter((table) => createTablesOf(database, table));
     keepRowids(database, tables);
     const changed = layTriggers(database, tables);
     for (const name of changed) {
       adoptUnknown(database, schema.tables.get(name)!, history);
       adoptDropped(database, schema.tables.get(name)!, history);
     }
-    return { schema: { ...schema, version: schemaVersion(database) }, changed };
+    return {
+      schema: { ...schema, version: schemaVersion(database) },
+      changed,
+      madeLogs: madeLogs.length > 0 || made.includes(GLOBAL_LOG),
+    };
   }, signal);
 }
 
@@ -76,22 +85,25 @@ function tablesOf(table: string): string[] {
   return [changeLog, rowVersion, nullRowVersion, absentColumns, replacedKeys].map((nameOf) => nameOf(table));
 }
 
-function createTablesOf(database: Database, table: FollowedTable): void {
-  createChangeLog(database, table);
+/** Whether it had no change log. */
+function createTablesOf(database: Database, table: FollowedTable): boolean {
+  const madeLog = createChangeLog(database, table);
   for (const rows of rowKinds(table)) createRowVersions(database, rows);
   const columns = table.columns.map(({ name }) => name).filter((name) => name !== table.rowid);
   createScratch(database, absentColumns(table.name), columns);
-  if (table.uniques.length === 0) return;
-  createScratch(database, replacedKeys(table.name), [...identityColumns(table).map(valueColumn), GONE]);
+  if (table.uniques.length > 0) {
+    createScratch(database, replacedKeys(table.name), [...identityColumns(table).map(valueColumn), GONE]);
+  }
+  return madeLog;
 }
 
 /**
  * `val_` columns have no type, so that no affinity rewrites a value. `shape` is the row of the schema history that says
  * which of them hold the change; `shard` and `sequence` say where it lies in the streams once it is acknowledged.
  * No AUTOINCREMENT, which would write one page more for each transaction: housekeeping leaves the newest row, so ids rise
- * all the same.
+ * all the same. Returns whether it was missing.
  */
-function createChangeLog(database: Database, table: FollowedTable): void {
+function createChangeLog(database: Database, table: FollowedTable): boolean {
   const name = changeLog(table.name);
   const columns = loggedColumns(table).map(valueColumn);
   if (!hasTable(database, name)) {
@@ -99,7 +111,8 @@ function createChangeLog(database: Database, table: FollowedTable): void {
       `CREATE TABLE ${quote(name)} (id INTEGER PRIMARY KEY, ${columns.map(quote).join(", ")},
        type TEXT, created_at INTEGER, state INTEGER, ts INTEGER, shape INTEGER, shard INTEGER, sequence INTEGER)`,
     );
-    return;
+    forgetEntries(database, table.name);
+    return true;
   }
   // SQLite compares names without case.
   const there = new Set(
@@ -109,6 +122,7 @@ function createChangeLog(database: Database, table: FollowedTable): void {
     if (there.has(foldCase(column))) continue;
     database.exec(`ALTER TABLE ${quote(name)} ADD COLUMN ${quote(column)}`);
   }
+  return false;
 }
 
 /**

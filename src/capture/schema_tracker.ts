@@ -45,7 +45,7 @@ export class SchemaTracker {
   ): Promise<SchemaTracker> {
     const installation = await installCapture(database, filter, signal);
     tell(listener, installation);
-    return new SchemaTracker(database, filter, listener, installation.schema);
+    return new SchemaTracker(database, filter, listener, { ...installation.schema, logs: 0 });
   }
 
   get current(): Schema {
@@ -95,7 +95,8 @@ export class SchemaTracker {
     if (await this.#database.look(() => this.isCurrent(), signal)) return;
     const installation = await installCapture(this.#database, this.#filter, signal);
     tell(this.#listener, installation, this.#current);
-    this.#current = installation.schema;
+    const { schema, madeLogs } = installation;
+    this.#current = { ...schema, logs: this.#current.logs + (madeLogs ? 1 : 0) };
   }
 }
 

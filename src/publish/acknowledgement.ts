@@ -13,6 +13,8 @@ export interface LoggedChanges {
   readonly globalIds: IdRanges;
   /** Ids in the change logs, by table. */
   readonly ids: ReadonlyMap<string, IdRanges>;
+  /** Of the schema under which they were read: in logs that were made anew the ids are those of other changes. */
+  readonly logs: number;
 }
 
 /** Where acknowledged changes lie. */
@@ -42,7 +44,10 @@ export async function markPublished(
   let steps: Step[] = [];
   let rows = 0;
   const run = (): Promise<void> =>
-    schema.write(() => steps.forEach(({ sql, parameters }) => database.run(sql, ...parameters)));
+    schema.write(() => {
+      if (schema.current.logs !== changes.logs) return;
+      for (const { sql, parameters } of steps) database.run(sql, ...parameters);
+    });
   for (const step of markingSteps(changes, stored)) {
     if (rows + step.rows > MAX_ROWS_PER_TRANSACTION) {
       await run();

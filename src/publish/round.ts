@@ -165,7 +165,8 @@ export class RoundReader {
     for (const [shard, draft] of this.#drafts) {
       if (draft.writer.count === 0) continue;
       const { globalIds, ids } = draft;
-      batches.push({ shard, batch: draft.writer.finish(), changes: { globalIds, ids } });
+      const { logs } = this.#encoder.schema;
+      batches.push({ shard, batch: draft.writer.finish(), changes: { globalIds, ids, logs } });
       [draft.globalIds, draft.ids] = [new IdRanges(), new Map()];
     }
     return batches;

@@ -51,6 +51,8 @@ export interface Schema {
   readonly leftOut: ReadonlyMap<string, string>;
   /** Every shape any followed table ever had here, by id. */
   readonly shapes: ReadonlyMap<number, TableShape>;
+  /** Rises when a log of captured changes is made anew: ids from before mean nothing in it. */
+  readonly logs: number;
 }
 
 /** Every shape that a table ever had here, the oldest first. */
@@ -71,7 +73,7 @@ export function readSchema(
   filter: TableFilter,
   history: ShapeHistory,
   renames: Renames,
-): Schema {
+): Omit<Schema, "logs"> {
   const version = schemaVersion(database);
   const { tables: all, leftOut } = readUsersTables(database);
   const chosen = all.filter((table) => follows(filter, table.name));

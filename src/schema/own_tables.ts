@@ -44,12 +44,12 @@ const DEFINITIONS: Readonly<Record<string, string>> = {
     "id INTEGER PRIMARY KEY AUTOINCREMENT, table_name TEXT, columns TEXT, key TEXT, renamed TEXT, created_at INTEGER",
 };
 
-/** Creates what is missing; inside a write transaction. */
-export function createOwnTables(database: Database): void {
+/** Creates what is missing, and names it; inside a write transaction. */
+export function createOwnTables(database: Database): string[] {
   requireNames(database, Object.keys(DEFINITIONS));
-  for (const [name, columns] of Object.entries(DEFINITIONS)) {
-    database.exec(`CREATE TABLE IF NOT EXISTS ${quote(name)} (${columns})`);
-  }
+  const missing = Object.entries(DEFINITIONS).filter(([name]) => !hasTable(database, name));
+  for (const [name, columns] of missing) database.exec(`CREATE TABLE ${quote(name)} (${columns})`);
+  return missing.map(([name]) => name);
 }
 
 /** The tables that exist for each followed table are told by the ends of their names. */
