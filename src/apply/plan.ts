@@ -1,6 +1,6 @@
 import type { Database, Parameter, Row, Statement } from "../sqlite/database.ts";
 import { withoutQuoted } from "../sqlite/identifier.ts";
-import { type FollowedTable, type Schema, shapesOf } from "../schema/followed_tables.ts";
+import { type FollowedTable, presentTable, type Schema, shapesOf } from "../schema/followed_tables.ts";
 import { isOurs } from "../schema/names.ts";
 import { presentName } from "../schema/shape_history.ts";
 import { WireError } from "../lib/errors.ts";
@@ -164,7 +164,7 @@ export class Planner {
   }
 
   #make(event: ChangeEvent): EventPlan | undefined {
-    const followed = this.#schema.tables.get(event.table);
+    const followed = this.#schema.tables.get(presentTable(this.#schema, event.table));
     if (!followed) return this.#passOver(event);
     // Only rows with NULL in their key travel with a rowid beside it.
     const { nullRows } = followed;
@@ -193,7 +193,7 @@ export class Planner {
     if (isOurs(event.table)) {
       throw new WireError(`Cannot apply a change of "${event.table}": that table is not a user's`);
     }
-    const wasDropped = shapesOf(this.#schema, event.table).length > 0;
+    const wasDropped = shapesOf(this.#schema, presentTable(this.#schema, event.table)).length > 0;
     if (wasDropped || this.#schema.passedOver.has(event.table)) return;
     this.#judge(event, "that table", this.#cluster?.find(event.table));
   }

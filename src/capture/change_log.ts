@@ -3,6 +3,7 @@ import type { Database } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
 import {
   type FollowedTable,
+  follows,
   readSchema,
   type Renames,
   rowKinds,
@@ -25,6 +26,7 @@ import { createOwnTables, everFollowed, hasTable, listOwn, requireNames } from "
 import { presentName, ShapeHistory } from "../schema/shape_history.ts";
 import { forgetEntries, restoreState } from "./lost_state.ts";
 import { keepRowids } from "./rowid_keeper.ts";
+import { renamedTables, takeAlong } from "./table_renames.ts";
 import {
   captureTriggers,
   GONE,
@@ -57,8 +59,11 @@ export async function installCapture(
   return await database.write(() => {
     const made = createOwnTables(database);
     restoreState(database, made);
+    const renamed = renamedTables(database);
+    const columns = renamedColumnsOf(database, renamed);
     const history = new ShapeHistory(database);
-    const schema = readSchema(database, filter, history, readRenames(database));
+    for (const [from, to] of renamed) if (follows(filter, to)) takeAlong(database, history, from, to);
+    const schema = readSchema(database, filter, history, columns);
     const tables = [...schema.tables.values()];
     requireNames(database, tables.flatMap(({ name }) => tablesOf(name)));
     const madeLogs = tables.filter((table) => createTablesOf(database, table));
@@ -138,18 +143,21 @@ function createRowVersions(database: Database, table: FollowedTable): void {
     there.length === wanted.length &&
     there.every((column, at) => column === wanted[at] || !wanted.includes(column))
   ) {
-    return wanted.forEach((column, at) => renameColumn(database, name, there[at]!, column));
+    wanted.forEach((column, at) => renameColumn(database, name, there[at]!, column));
+  } else {
+    if (there.length > 0) database.exec(`DROP TABLE ${quote(name)}`);
+    const columns = table.key.map((column) =>
+      `${quote(valueColumn(column.name))} COLLATE ${quote(column.collation)}`
+    );
+    database.exec(
+      `CREATE TABLE ${quote(name)} (${
+        columns.join(", ")
+      }, ts INTEGER, node INTEGER, hash INTEGER, deleted INTEGER,
+       PRIMARY KEY (${wanted.map(quote).join(", ")})) WITHOUT ROWID`,
+    );
   }
-  if (there.length > 0) database.exec(`DROP TABLE ${quote(name)}`);
-  const columns = table.key.map((column) =>
-    `${quote(valueColumn(column.name))} COLLATE ${quote(column.collation)}`
-  );
   database.exec(
-    `CREATE TABLE ${quote(name)} (${
-      columns.join(", ")
-    }, ts INTEGER, node INTEGER, hash INTEGER, deleted INTEGER,
-     PRIMARY KEY (${wanted.map(quote).join(", ")})) WITHOUT ROWID;
-     CREATE INDEX ${quote(`${name}_deleted`)} ON ${quote(name)} (deleted) WHERE deleted <> 0`,
+    `CREATE INDEX IF NOT EXISTS ${quote(`${name}_deleted`)} ON ${quote(name)} (deleted) WHERE deleted <> 0`,
   );
 }
 
@@ -241,13 +249,13 @@ function overtakenTriggers(database: Database): Set<string> {
   return overtaken;
 }
 
-/** What was renamed since our triggers were laid. */
-function readRenames(database: Database): Renames {
+/** Which columns were renamed since our triggers were laid, by table; `tables` that were renamed count as they are called now. */
+function renamedColumnsOf(database: Database, tables: ReadonlyMap<string, string>): Renames {
   const triggers = readTriggers(database);
   return new Map(
     everFollowed(database).flatMap((table) => {
       const sql = triggers.get(insertTrigger(table));
-      return sql === undefined ? [] : [[table, renamedColumns(table, sql)]];
+      return sql === undefined ? [] : [[tables.get(table) ?? table, renamedColumns(table, sql)]];
     }),
   );
 }

@@ -123,6 +123,62 @@ Deno.test("while our triggers are there a table can be rebuilt, and after DROP T
   assert.deepEqual(lab.captured("t", "id", "c"), ["delete|1|NULL", "insert|2|8"]);
 });
 
+Deno.test("a renamed table takes its changes and row versions along, and is known under its old name too", async () => {
+  for (const key of ["id INTEGER PRIMARY KEY, a UNIQUE", "id TEXT PRIMARY KEY, a"]) {
+    await using lab = await CoreLab.open(`CREATE TABLE t (${key})`);
+    await lab.receive({ table: "t", type: "insert", row: { id: 1n, a: 1n }, ts: LAB_TIME_NS });
+    lab.run("INSERT INTO t VALUES (2, 2); ALTER TABLE t RENAME TO u; INSERT INTO u VALUES (3, 3)");
+    lab.run("CREATE VIEW broken AS SELECT * FROM gone");
+    await lab.schema.refresh();
+    lab.run("INSERT INTO u VALUES (4, 4); UPDATE u SET a = 20 WHERE id = 2");
+    assert.deepEqual(lab.captured("u", "id", "a"), ["insert|2|2", "insert|3|3", "insert|4|4", "update|2|20"]);
+    const [round] = await lab.read();
+    const events = [...decodeParts(round!.batch.parts.map(({ data }) => data))].flat();
+    assert.deepEqual(events.map(({ table }) => table), ["u", "u", "u", "u"]);
+    await lab.receive({ table: "t", type: "update", row: { id: 1n, a: 10n }, ts: LAB_TIME_NS + 1n });
+    await lab.receive({ table: "t", type: "update", row: { id: 1n, a: 99n }, ts: LAB_TIME_NS - 1n });
+    assert.deepEqual(lab.lines("SELECT id, a FROM u WHERE a < 11 ORDER BY a").length, 3);
+    assert.deepEqual(lab.lines("SELECT a FROM u WHERE id = 1"), ["10"]);
+    assert.deepEqual(
+      listOwn(lab.database, "table").filter((name) => name.startsWith("__harmonylite__t_")),
+      [],
+    );
+
+    lab.run("CREATE TABLE t (x PRIMARY KEY)");
+    await lab.schema.refresh();
+    await lab.receive({ table: "t", type: "insert", row: { x: 5n }, ts: LAB_TIME_NS + 2n });
+    assert.deepEqual(lab.lines("SELECT x FROM t"), ["5"], "the new table has the name now");
+
+    lab.run("DROP TABLE u");
+    await lab.schema.refresh();
+    await lab.receive({ table: "u", type: "insert", row: { id: 6n, a: 6n }, ts: LAB_TIME_NS + 3n });
+    assert.deepEqual(lab.quarantined, []);
+  }
+});
+
+Deno.test("a table and its column may be renamed at once, and back again", async () => {
+  await using lab = await CoreLab.open(T);
+  lab.run("INSERT INTO t VALUES (1, 1); ALTER TABLE t RENAME COLUMN a TO b; ALTER TABLE t RENAME TO u");
+  await lab.schema.refresh();
+  await lab.receive({ table: "t", type: "insert", row: { id: 2n, a: 2n }, ts: LAB_TIME_NS });
+  lab.run("ALTER TABLE u RENAME TO t; ALTER TABLE t RENAME COLUMN b TO c");
+  await lab.schema.refresh();
+  await lab.receive({ table: "u", type: "insert", row: { id: 3n, b: 3n }, ts: LAB_TIME_NS });
+  await lab.receive({ table: "t", type: "insert", row: { id: 4n, a: 4n }, ts: LAB_TIME_NS });
+  assert.deepEqual(lab.lines("SELECT id, c FROM t"), ["1|1", "2|2", "3|3", "4|4"]);
+  assert.equal((await lab.read())[0]!.batch.count, 1);
+});
+
+Deno.test("a table that takes another's name with its own triggers on is captured as the other", async () => {
+  await using lab = await CoreLab.open(T);
+  lab.run("INSERT INTO t VALUES (1, 1); CREATE TABLE new_t (id INTEGER PRIMARY KEY, a, b DEFAULT 7)");
+  await lab.schema.refresh();
+  lab.run("INSERT INTO new_t (id, a) SELECT * FROM t; DROP TABLE t; ALTER TABLE new_t RENAME TO t");
+  await lab.schema.refresh();
+  lab.run("UPDATE t SET a = 2");
+  assert.deepEqual(lab.captured("t", "id", "a", "b"), ["insert|1|1|NULL", "update|1|2|7"]);
+});
+
 Deno.test("changes of a dropped table are still sent", async () => {
   await using lab = await CoreLab.open(T);
   lab.run("INSERT INTO t VALUES (1, 1); DROP TABLE t");

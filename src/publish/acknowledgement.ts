@@ -1,7 +1,9 @@
 import type { IdRange, IdRanges } from "../lib/id_ranges.ts";
 import { changeLog, GLOBAL_LOG } from "../schema/names.ts";
 import type { SchemaTracker } from "../capture/schema_tracker.ts";
-import type { Database, Parameter } from "../sqlite/database.ts";
+import { presentTable, type Schema } from "../schema/followed_tables.ts";
+import { hasTable } from "../schema/own_tables.ts";
+import type { Database } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
 
 /** Rows changed in one transaction: some 10 ms, in which the application waits to write. */
@@ -26,9 +28,9 @@ export interface StoredAt {
 
 /** One statement over a range of ids. */
 interface Step {
-  readonly sql: string;
-  readonly parameters: readonly Parameter[];
-  readonly rows: number;
+  /** Undefined for the global log. */
+  readonly table: string | undefined;
+  readonly range: IdRange;
 }
 
 /**
@@ -46,31 +48,39 @@ export async function markPublished(
   const run = (): Promise<void> =>
     schema.write(() => {
       if (schema.current.logs !== changes.logs) return;
-      for (const { sql, parameters } of steps) database.run(sql, ...parameters);
+      for (const step of steps) mark(database, schema.current, step, stored);
     });
-  for (const step of markingSteps(changes, stored)) {
-    if (rows + step.rows > MAX_ROWS_PER_TRANSACTION) {
+  for (const step of markingSteps(changes)) {
+    const count = countOf(step.range);
+    if (rows + count > MAX_ROWS_PER_TRANSACTION) {
       await run();
       [steps, rows] = [[], 0];
     }
     steps.push(step);
-    rows += step.rows;
+    rows += count;
   }
   await run();
 }
 
-function* markingSteps({ globalIds, ids }: LoggedChanges, { shard, sequence }: StoredAt): Generator<Step> {
-  for (const [table, ofTable] of ids) {
-    const sql = `UPDATE ${
-      quote(changeLog(table))
-    } SET state = 1, shard = ?, sequence = ? WHERE id BETWEEN ? AND ?`;
-    for (const range of ofTable.pieces(MAX_ROWS_PER_TRANSACTION)) {
-      yield { sql, parameters: [BigInt(shard), BigInt(sequence), ...range], rows: countOf(range) };
-    }
+function mark(database: Database, schema: Schema, { table, range }: Step, stored: StoredAt): void {
+  if (table === undefined) {
+    database.run(`DELETE FROM ${quote(GLOBAL_LOG)} WHERE id BETWEEN ? AND ?`, ...range);
+    return;
   }
-  const sql = `DELETE FROM ${quote(GLOBAL_LOG)} WHERE id BETWEEN ? AND ?`;
-  for (const range of globalIds.pieces(MAX_ROWS_PER_TRANSACTION)) {
-    yield { sql, parameters: [...range], rows: countOf(range) };
+  // A table that was renamed meanwhile has taken its changes along; with one that was dropped they may have gone.
+  const log = changeLog(presentTable(schema, table));
+  if (!hasTable(database, log)) return;
+  database.run(
+    `UPDATE ${quote(log)} SET state = 1, shard = ?, sequence = ? WHERE id BETWEEN ? AND ?`,
+    BigInt(stored.shard),
+    BigInt(stored.sequence),
+    ...range,
+  );
+}
+
+function* markingSteps({ globalIds, ids }: LoggedChanges): Generator<Step> {
+  for (const [table, ofTable] of [...ids, [undefined, globalIds] as const]) {
+    for (const range of ofTable.pieces(MAX_ROWS_PER_TRANSACTION)) yield { table, range };
   }
 }
 

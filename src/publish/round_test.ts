@@ -93,6 +93,17 @@ Deno.test("what is marked leaves the global log, what was captured meanwhile doe
   );
 });
 
+Deno.test("what is sent is marked although its table was renamed or dropped meanwhile", async () => {
+  await using lab = await CoreLab.open(`${PLAIN}; CREATE TABLE gone (id INTEGER PRIMARY KEY)`);
+  lab.run("INSERT INTO t VALUES (1, 1); INSERT INTO gone VALUES (1)");
+  const [round] = await lab.read();
+  lab.run(`ALTER TABLE t RENAME TO u; DROP TABLE gone; DROP TABLE "__harmonylite__gone_change_log"`);
+  await lab.schema.refresh();
+  await mark(lab, round!);
+  assert.deepEqual(lab.lines(`SELECT state, sequence FROM "__harmonylite__u_change_log"`), ["1|7"]);
+  assert.deepEqual(lab.lines(`SELECT count(*) FROM "${GLOBAL_LOG}"`), ["0"]);
+});
+
 Deno.test("marking goes on where it was interrupted", async () => {
   await using lab = await CoreLab.open(PLAIN);
   lab.run(

@@ -60,6 +60,12 @@ export function shapesOf(schema: Schema, table: string): TableShape[] {
   return [...schema.shapes.values()].filter((shape) => shape.table === table);
 }
 
+/** What a table is called now: one that was renamed here still comes under its old name from nodes that have yet to rename it. */
+export function presentTable(schema: Schema, name: string): string {
+  if (schema.tables.has(name) || schema.passedOver.has(name)) return name;
+  return [...schema.shapes.values()].findLast(({ former }) => former.includes(name))?.table ?? name;
+}
+
 export function schemaVersion(database: Database): number {
   return database.count("PRAGMA schema_version");
 }

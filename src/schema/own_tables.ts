@@ -39,9 +39,9 @@ const DEFINITIONS: Readonly<Record<string, string>> = {
   [CONFLICT_LOG]:
     "id INTEGER PRIMARY KEY AUTOINCREMENT, table_name TEXT, reason TEXT, row TEXT, ts INTEGER, node INTEGER, winner_ts INTEGER, winner_node INTEGER, created_at INTEGER",
   // Every shape that a followed table ever had here: columns and key as JSON arrays of names, `renamed` as an array of
-  // [old name, new name].
+  // [old name, new name]; `former` are the names that the table itself had before, the oldest first.
   [SCHEMA_HISTORY]:
-    "id INTEGER PRIMARY KEY AUTOINCREMENT, table_name TEXT, columns TEXT, key TEXT, renamed TEXT, created_at INTEGER",
+    "id INTEGER PRIMARY KEY AUTOINCREMENT, table_name TEXT, columns TEXT, key TEXT, renamed TEXT, former TEXT, created_at INTEGER",
 };
 
 /** Creates what is missing, and names it; inside a write transaction. */

@@ -12,6 +12,8 @@ export interface TableShape {
   readonly key: readonly string[];
   /** Columns that were renamed when it came: old name to new. */
   readonly renamed: ReadonlyMap<string, string>;
+  /** What the table was called before, the oldest name first. */
+  readonly former: readonly string[];
 }
 
 const NONE: ReadonlyMap<string, string> = new Map();
@@ -24,15 +26,16 @@ export class ShapeHistory {
   constructor(database: Database) {
     this.#database = database;
     const rows = database.all(
-      `SELECT id, table_name, columns, key, renamed FROM ${quote(SCHEMA_HISTORY)} ORDER BY id`,
+      `SELECT id, table_name, columns, key, renamed, former FROM ${quote(SCHEMA_HISTORY)} ORDER BY id`,
     );
-    for (const [id, table, columns, key, renamed] of rows) {
+    for (const [id, table, columns, key, renamed, former] of rows) {
       this.#shapes.set(Number(id), {
         id: Number(id),
         table: String(table),
         columns: JSON.parse(String(columns)),
         key: JSON.parse(String(key)),
         renamed: new Map(JSON.parse(String(renamed))),
+        former: JSON.parse(String(former)),
       });
     }
   }
@@ -61,16 +64,30 @@ export class ShapeHistory {
     );
     if (there && renamed.size === 0) return there;
     const id = this.#database.count(
-      `INSERT INTO ${quote(SCHEMA_HISTORY)} (table_name, columns, key, renamed, created_at)
-       VALUES (?, ?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)) RETURNING id`,
+      `INSERT INTO ${quote(SCHEMA_HISTORY)} (table_name, columns, key, renamed, former, created_at)
+       VALUES (?, ?, ?, ?, '[]', CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)) RETURNING id`,
       table,
       columnsText,
       keyText,
       JSON.stringify([...renamed]),
     );
-    const shape = { id, table, columns, key, renamed };
+    const shape = { id, table, columns, key, renamed, former: [] };
     this.#shapes.set(id, shape);
     return shape;
+  }
+
+  /** A table has another name now: its shapes go along, and remember the one they had; inside a write transaction. */
+  renameTable(from: string, to: string): void {
+    for (const shape of this.of(from)) {
+      const former = [...shape.former, from];
+      this.#shapes.set(shape.id, { ...shape, table: to, former });
+      this.#database.run(
+        `UPDATE ${quote(SCHEMA_HISTORY)} SET table_name = ?, former = ? WHERE id = ?`,
+        to,
+        JSON.stringify(former),
+        BigInt(shape.id),
+      );
+    }
   }
 }
 
