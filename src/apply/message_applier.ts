@@ -196,10 +196,11 @@ export class MessageApplier {
       if (!part) return await this.#foldIn(message, undefined, [this.#judge(message)], streamTime);
       const contents = this.#batches.complete(message, part);
       if (!contents) {
-        this.#batches.keep(message, part);
+        const kept = this.#batches.keep(message, part);
+        if (!kept) this.#quarantine(message, "Cannot read message: another part came under its number");
         return 0;
       }
-      const events = decodeParts(contents(), this.#decoder);
+      const events = decodeParts(contents(), this.#decoder, part.name);
       return await this.#undoably(() => this.#foldIn(message, part.batch, events, streamTime));
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
@@ -277,7 +278,12 @@ export class MessageApplier {
   #putAside(message: LogMessage, reason: string): void {
     const batch = message.headers.get(HEADER_BATCH);
     const parts = batch === undefined ? [] : this.#batches.take(message.stream, batch);
-    for (const refused of [...parts, message]) quarantine(this.#database, refused, reason);
+    for (const refused of parts) quarantine(this.#database, refused, reason);
+    this.#quarantine(message, reason);
+  }
+
+  #quarantine(message: LogMessage, reason: string): void {
+    quarantine(this.#database, message, reason);
     this.#effects.putAside.push({ message, reason });
   }
 

@@ -212,3 +212,23 @@ Deno.test("an event with our node id and the largest id there is does not stop t
   }
   assert.equal(lab.messages.counters.applied, 3);
 });
+
+Deno.test("two batches with one name and different contents: nothing is mixed, what does not fit is in quarantine", async () => {
+  await using lab = await CoreLab.open(PLAIN);
+  const [first, second] = batchOf(lab, 1, 4);
+  const [otherFirst] = batchOf(lab, 11, 14);
+  await lab.apply(first!());
+  const forged = { ...first!(), data: otherFirst!().data };
+  await lab.apply(forged);
+  assert.deepEqual(lab.quarantined, ["Cannot read message: another part came under its number"]);
+  await lab.apply(second!());
+  assert.equal(lab.all(ALL).length, 4, "what came first counts");
+  // The forged part comes first.
+  await lab.apply({ ...first!(), data: forged.data });
+  await lab.apply(first!());
+  await lab.apply(second!());
+  assert.equal(lab.quarantined.length, 3);
+  assert.match(lab.quarantined[2]!, /parts are not those that it is named after/);
+  assert.equal(countQuarantined(lab.database), 4, "the last with the part before it");
+  assert.deepEqual(lab.lines("SELECT id FROM t"), ["1", "2", "3", "4"]);
+});

@@ -67,8 +67,8 @@ export class WaitingBatches {
     ) as Uint8Array;
   }
 
-  /** Keeps a part until the others have come. */
-  keep(message: LogMessage, part: BatchPart): void {
+  /** Keeps a part until the others have come; false when there is another one under its number. */
+  keep(message: LogMessage, part: BatchPart): boolean {
     const { node, firstTs, lastTs } = part.name;
     this.#database.run(
       `INSERT INTO ${
@@ -83,7 +83,7 @@ export class WaitingBatches {
       firstTs - 1n,
       message.timeNs,
     );
-    this.#database.run(
+    const added = this.#database.run(
       `INSERT INTO ${
         quote(PART)
       } (stream, batch, part, sequence, data) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
@@ -93,6 +93,7 @@ export class WaitingBatches {
       BigInt(message.sequence),
       message.data,
     );
+    return added > 0 || isSame(this.#stored(message.stream, part.batch, part.number.index), message.data);
   }
 
   /** A batch took effect: its parts go, and it counts for unfinished ones of its node whose changes it holds. */
@@ -132,6 +133,10 @@ export class WaitingBatches {
     this.#database.run(`DELETE FROM ${quote(PART)} WHERE stream = ? AND batch = ?`, stream, batch);
     this.#database.run(`DELETE FROM ${quote(BATCH)} WHERE stream = ? AND batch = ?`, stream, batch);
   }
+}
+
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, at) => byte === b[at]);
 }
 
 /** Drops unfinished batches whose changes came in finished ones, as happens after a crash; inside a write transaction. */

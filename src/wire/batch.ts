@@ -155,12 +155,12 @@ export class BatchWriter {
   /** Contents are hashed before compression: another release of zstd must not make another batch of the same changes. */
   #hashContent(content: Uint8Array): void {
     this.#contents ??= createHash("sha256");
-    this.#contents.update(`${content.length}:`).update(content);
+    hashPart(this.#contents, content);
   }
 
   #name(): string | undefined {
     if (this.#contents === undefined) return undefined;
-    const hash = this.#contents.digest("hex").slice(0, BATCH_HASH_CHARS);
+    const hash = batchHash(this.#contents);
     return `${this.#node}-${this.#firstTs}-${this.#lastTs}-${this.#data.length}-${hash}`;
   }
 
@@ -171,6 +171,14 @@ export class BatchWriter {
     this.#events = 0;
     this.#count = 0;
   }
+}
+
+function hashPart(contents: Hash, content: Uint8Array): void {
+  contents.update(`${content.length}:`).update(content);
+}
+
+function batchHash(contents: Hash): string {
+  return contents.digest("hex").slice(0, BATCH_HASH_CHARS);
 }
 
 /**
@@ -230,16 +238,20 @@ export function parsePart(text: string): PartNumber {
  * were yielded: apply them in a transaction.
  *
  * @param parts contents of the messages, compressed or not
+ * @param name of the batch that they are to be; its hash is compared at the end
  */
 export function* decodeParts(
   parts: Iterable<Uint8Array>,
   decoder: EventDecoder = new EventDecoder(),
+  name?: BatchName,
 ): Generator<ChangeEvent[], void, undefined> {
   let pending: Uint8Array[] = [];
   let size = 0;
   let due = 1;
+  const contents = name && createHash("sha256");
   for (const part of parts) {
     const content = decompress(part, MAX_MESSAGE_BYTES);
+    if (contents) hashPart(contents, content);
     pending.push(content);
     size += content.length;
     if (size > MAX_EVENT_BYTES) {
@@ -254,6 +266,9 @@ export function* decodeParts(
     due = Math.max(1, needed - consumed, size * 2);
   }
   if (size > 0) yield decoder.decode(joined(pending, size));
+  if (contents && batchHash(contents) !== name.hash) {
+    throw new WireError("Cannot decode batch: its parts are not those that it is named after");
+  }
 }
 
 function joined(pieces: readonly Uint8Array[], size: number): Uint8Array {
