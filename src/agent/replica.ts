@@ -47,6 +47,8 @@ export class Replica implements Disposable {
       versionRetentionMs: config.replicationLog.versionRetention,
       onQuarantine: ({ stream, sequence }, reason) =>
         logger.error("Message put into quarantine", { stream, sequence, reason }),
+      onUnwritable: ({ table, message: reason, hint }) =>
+        logger.error("A table cannot be written by this node", { table, reason, hint }),
       now: Date.now,
       onClockAhead: (node, aheadMs) =>
         logger.warn("A node's clock is far ahead, and all others follow it", {

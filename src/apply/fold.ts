@@ -12,9 +12,10 @@ import { EventShape, writeEvent } from "../wire/codec.ts";
 import { imageOf, recordConflict } from "./conflict_log.ts";
 import { keyText } from "./key_text.ts";
 import type { Overlay, OwnChange } from "./overlay.ts";
-import { type EventPlan, Planner, type PlannerOptions, type RowStatements } from "./plan.ts";
+import { type BoundEvent, type EventPlan, Planner, type PlannerOptions } from "./plan.ts";
 import { RowRefusedError } from "./row_refused.ts";
 import { acceptVersion, deleteByKey, hasKey, keyParameters, markVersion, selectVersion } from "./row_sql.ts";
+import type { TableUnwritableError } from "./table_unwritable.ts";
 import { TriggerGuard } from "./trigger_guard.ts";
 import { compareVersions, type Version } from "./version.ts";
 
@@ -42,12 +43,11 @@ export interface FoldOptions extends PlannerOptions {
   readonly node: bigint;
 }
 
-/** Statements over the versions and keys of one table. */
-interface KeyStatements {
+/** Statements over the versions of one table. */
+interface VersionStatements {
   readonly accept: Statement;
   readonly version: Statement;
   readonly mark: Statement;
-  readonly remove: Statement;
 }
 
 /**
@@ -63,7 +63,7 @@ export class Fold {
   readonly #node: bigint;
   readonly #planner: Planner;
   readonly #triggers: TriggerGuard;
-  readonly #statements = new Map<string, KeyStatements>();
+  readonly #statements = new Map<string, VersionStatements>();
   readonly #oneShape = new Map<string, boolean>();
   /** Tables whose notes were removed in the transaction at hand. */
   readonly #forgotten = new Set<string>();
@@ -91,6 +91,11 @@ export class Fold {
     this.#overlay.reload();
   }
 
+  /** The tables that this program's SQLite cannot write: their events throw the same when they are applied. */
+  unwritable(): TableUnwritableError[] {
+    return this.#planner.unwritable();
+  }
+
   /** To be called at the beginning of each transaction, and whenever a change was captured in it. */
   begin(): void {
     this.#overlay.begin();
@@ -112,17 +117,20 @@ export class Fold {
     if (isOwn) this.#overlay.settle(table, () => keyText(table.key, key), event.id);
     if (!this.#accept(table, key, event, time)) return this.#decline(table, key, event);
     if (isOwn && this.#stands(table, event, time)) return "kept";
+    const bound = plan.bind(event);
     const newest = this.#overlay.isEmpty(table)
       ? undefined
       : this.#overlay.newest(table, keyText(table.key, key));
     // What has just come back may still be listed.
     const own = isOwn && newest?.id === event.id ? undefined : newest;
     if (own && this.#isNewer(table, own, event)) {
-      this.#keep(plan, key, own, event);
+      // What the event displaces goes all the same, as it does on every other node.
+      if (event.type !== "delete") this.#displace(event, bound, true);
+      this.#complete(plan, key, own, event);
       return "kept";
     }
-    if (event.type === "delete") this.#remove(plan, event);
-    else this.#write(plan, key, event, isOwn || own !== undefined);
+    if (event.type === "delete") this.#remove(table, bound);
+    else this.#write(plan, key, event, bound, isOwn || own !== undefined);
     return "written";
   }
 
@@ -195,40 +203,27 @@ export class Fold {
   }
 
   /**
-   * The row stays as our own newer change left it; its turn in the stream comes. What the event displaces goes all the
-   * same, as it does on every other node, unless an own change of that row is on its way and newer than the row's version.
-   */
-  #keep(plan: EventPlan, key: SqlValue[], own: OwnChange, event: ChangeEvent): void {
-    if (event.type !== "delete") this.#displace(plan, event, true);
-    this.#complete(plan, key, own, event);
-  }
-
-  /**
    * `isLocal`: this node has changed the row. Then columns that the event lacks may hold here what no other node has: the
    * application wrote them before our triggers knew them, or with a change that has just lost.
    */
-  #write(plan: EventPlan, key: SqlValue[], event: ChangeEvent, isLocal: boolean): void {
-    this.#displace(plan, event, false);
-    const { values, statements } = plan.bind(event);
-    statements.vacate?.run(values);
-    if (!put(plan.table, event, values, statements)) throw new RowRefusedError(plan.table.name);
+  #write(plan: EventPlan, key: SqlValue[], event: ChangeEvent, bound: BoundEvent, isLocal: boolean): void {
+    this.#displace(event, bound, false);
+    bound.statements.vacate?.run(bound.values);
+    if (!put(plan.table, event, bound)) throw new RowRefusedError(plan.table.name);
     if (isLocal && plan.missing.length > 0) this.#relog(plan.table, key, event.ts!);
   }
 
-  #remove(plan: EventPlan, event: ChangeEvent): void {
-    const { values, statements } = plan.bind(event);
-    this.#triggers.deleting(plan.table.name, () => statements.remove.run(values));
+  #remove({ name }: FollowedTable, { values, statements }: BoundEvent): void {
+    this.#triggers.deleting(name, () => statements.remove.run(values));
   }
 
   /**
    * Removes the rows of other keys that hold a UNIQUE value of the event. Each keeps its version, so that all nodes go on
-   * alike, and one that the streams never spoke of gets a mark.
+   * alike, and one that the streams never spoke of gets a mark. `spareNewer`: the event's own row stays as our newer change
+   * left it, and so do rows whose own change is on its way and newer than their version.
    */
-  #displace(plan: EventPlan, event: ChangeEvent, spareNewer: boolean): void {
-    const { table } = plan;
-    if (table.uniques.length === 0) return;
-    const { values, statements } = plan.bind(event);
-    for (const row of statements.clashing.flatMap((statement) => statement.all(values))) {
+  #displace(event: ChangeEvent, { values, statements }: BoundEvent, spareNewer: boolean): void {
+    for (const { table, row } of statements.clashes.of(values)) {
       const key = this.#exact.of(row.slice(1));
       const loser = this.#storedVersion(table, key);
       if (spareNewer && this.#isOnItsWayAbove(table, key, loser)) continue;
@@ -240,9 +235,10 @@ export class Fold {
         loser,
         winner: versionOf(event),
       });
-      const { remove, mark } = this.#prepare(table, key);
-      this.#triggers.deleting(table.name, () => remove.run(...key.map(bindable)));
-      mark.run(...key.map(bindable));
+      const parameters = key.map(bindable);
+      const remove = deleteByKey(table, keyParameters(key));
+      this.#triggers.deleting(table.name, () => this.#database.run(remove, ...parameters));
+      this.#prepare(table, key).mark.run(...parameters);
     }
   }
 
@@ -305,7 +301,7 @@ export class Fold {
     this.begin();
   }
 
-  #prepare(table: FollowedTable, key: readonly SqlValue[]): KeyStatements {
+  #prepare(table: FollowedTable, key: readonly SqlValue[]): VersionStatements {
     const isRaw = key.some((value) => value instanceof RawText);
     const name = isRaw ? `${table.versionTable}\0${keyParameters(key)}` : table.versionTable;
     let statements = this.#statements.get(name);
@@ -316,7 +312,6 @@ export class Fold {
         accept: prepare(acceptVersion),
         version: prepare(selectVersion),
         mark: prepare(markVersion),
-        remove: prepare(deleteByKey),
       };
       this.#statements.set(name, statements);
     }
@@ -325,12 +320,7 @@ export class Fold {
 }
 
 /** Writes a row, as new or over the one that has its key; false when there is neither room for it nor such a row. */
-function put(
-  table: FollowedTable,
-  event: ChangeEvent,
-  values: Parameter[],
-  statements: RowStatements,
-): boolean {
+function put(table: FollowedTable, event: ChangeEvent, { values, statements }: BoundEvent): boolean {
   const { insert, update } = statements;
   // Whichever is likelier to hit goes first. A row that is all key needs no update, if there is one.
   if (event.type === "insert" && !table.keyIsRowid) {

@@ -1,3 +1,4 @@
+import type { Schema } from "../schema/followed_tables.ts";
 import type { SchemaTracker } from "../capture/schema_tracker.ts";
 import { ChangeReader } from "../capture/change_reader.ts";
 import { raiseClock } from "../capture/trigger_sql.ts";
@@ -15,6 +16,7 @@ import { type Position, storePosition } from "./position.ts";
 import { quarantine } from "./quarantine.ts";
 import { RowRefusedError } from "./row_refused.ts";
 import { SchemaBehindError } from "./schema_behind.ts";
+import { TableUnwritableError } from "./table_unwritable.ts";
 import { readPart, WaitingBatches } from "./waiting_batches.ts";
 
 /** A transaction takes further messages until it holds as many events: some 10 ms, in which an application waits to write. */
@@ -48,6 +50,8 @@ export interface MessageApplierOptions {
   readonly onClockAhead: (node: bigint, aheadMs: number) => void;
   /** Told of a table or column in a message that is left out because no node has it any more. */
   readonly onLeftOut: (text: string) => void;
+  /** Told of each table that this program's SQLite cannot write, at the start and whenever the schema has changed. */
+  readonly onUnwritable: (error: TableUnwritableError) => void;
 }
 
 /** The clocks of a batch; all its events are of one node. */
@@ -84,6 +88,8 @@ export class MessageApplier {
   readonly #fold: Fold;
   readonly #batches: WaitingBatches;
   readonly #decoder = new EventDecoder();
+  /** What statements and temporary tables were made for. */
+  #schema: Schema;
   /** Of the transaction at hand. */
   #effects: Effects;
   #farthestTs = 0n;
@@ -99,11 +105,13 @@ export class MessageApplier {
     const { overlay } = this;
     this.#fold = new Fold({ database, node, schema, overlay, changes: this.#changes, onLeftOut });
     this.#batches = new WaitingBatches(database);
+    this.#schema = schema;
+    this.#sayUnwritable();
   }
 
   /**
-   * Applies the first messages, one at least, and returns the position after them. Messages at or below the position are
-   * passed over.
+   * Applies the first messages, one at least, and returns the position after them; the same position when the schema was
+   * changed at that moment: try again. Messages at or below the position are passed over.
    * Rejects with a SchemaBehindError when the first message has to wait for a schema change; nothing was changed then.
    * `cluster`: to judge what is unknown here, read after the messages had arrived; without it they wait.
    */
@@ -113,6 +121,8 @@ export class MessageApplier {
     signal: AbortSignal,
     cluster?: ClusterSchemas,
   ): Promise<Position> {
+    await this.#options.schema.refresh(signal);
+    await this.#followSchema(signal);
     let isRetry = false;
     try {
       return await this.#commit(() => {
@@ -124,10 +134,12 @@ export class MessageApplier {
     } catch (error) {
       // It may have settled own changes that are on their way again now.
       this.overlay.reload();
-      if (!isConstraint(error) && !(error instanceof RowRefusedError)) throw error;
+      const isUnwritable = error instanceof TableUnwritableError;
+      if (!isUnwritable && !isConstraint(error) && !(error instanceof RowRefusedError)) throw error;
       // The schema here refuses a row: find the message by itself, and put it aside.
       const [first] = messages as [LogMessage];
       if (messages.length > 1) return await this.apply(position, [first], signal, cluster);
+      if (isUnwritable) throw new SchemaBehindError(error.message, this.#schema, error.hint);
       return await this.#commit(() => this.#refuse(position, first, error), signal);
     }
   }
@@ -160,7 +172,9 @@ export class MessageApplier {
     messages: readonly LogMessage[],
     cluster: ClusterSchemas | undefined,
   ): Promise<Position> {
-    this.#useSchema(cluster);
+    // The schema may have changed once more meanwhile.
+    if (this.#options.schema.current !== this.#schema) return position;
+    this.#fold.use(this.#schema, cluster);
     this.#fold.begin();
     let now = position;
     let events = 0;
@@ -183,10 +197,20 @@ export class MessageApplier {
     return now;
   }
 
-  #useSchema(cluster: ClusterSchemas | undefined): void {
+  /** In a transaction of its own: temporary tables and triggers would be undone with one that fails. */
+  async #followSchema(signal: AbortSignal): Promise<void> {
     const schema = this.#options.schema.current;
-    this.#changes.use(schema);
-    this.#fold.use(schema, cluster);
+    if (schema === this.#schema) return;
+    await this.#database.write(() => {
+      this.#changes.use(schema);
+      this.#fold.use(schema, undefined);
+    }, signal);
+    this.#schema = schema;
+    this.#sayUnwritable();
+  }
+
+  #sayUnwritable(): void {
+    for (const error of this.#fold.unwritable()) this.#options.onUnwritable(error);
   }
 
   /** Applies, keeps or puts aside one message; returns how many events took effect. */

@@ -1,6 +1,6 @@
 import { changeLog, POSITION, valueColumn } from "../schema/names.ts";
 import type { FollowedTable } from "../schema/followed_tables.ts";
-import { hasNull } from "../schema/row_conditions.ts";
+import { ofKind } from "../schema/row_conditions.ts";
 import type { Database, Row, Statement } from "../sqlite/database.ts";
 import { ExactRow, hasNul, mayBeDamaged } from "../sqlite/exact_row.ts";
 import { quote } from "../sqlite/identifier.ts";
@@ -182,9 +182,4 @@ function selectKeys(table: FollowedTable): string {
   const columns = keyColumns(table);
   return `SELECT id, ts, ${hasNul(columns)}, ${columns.join(", ")} FROM ${quote(changeLog(table.name))} AS log
     WHERE id > ? AND ${ON_ITS_WAY}${ofKind(table, ofLog)} ORDER BY id LIMIT ?`;
-}
-
-function ofKind({ key, nullRows, nullKey }: FollowedTable, source: (column: string) => string): string {
-  if (nullRows) return ` AND NOT ${hasNull(key, source)}`;
-  return nullKey.length > 0 ? ` AND ${hasNull(nullKey, source)}` : "";
 }

@@ -1,39 +1,23 @@
-import type { Database, Parameter, Row, Statement } from "../sqlite/database.ts";
-import { withoutQuoted } from "../sqlite/identifier.ts";
-import { type FollowedTable, presentTable, type Schema, shapesOf } from "../schema/followed_tables.ts";
+import { type Database, isUnpreparable, type Parameter } from "../sqlite/database.ts";
+import {
+  type FollowedTable,
+  presentTable,
+  rowKinds,
+  type Schema,
+  shapesOf,
+} from "../schema/followed_tables.ts";
 import { isOurs } from "../schema/names.ts";
 import { presentName } from "../schema/shape_history.ts";
-import { WireError } from "../lib/errors.ts";
+import { messageOf, WireError } from "../lib/errors.ts";
 import { type ChangeEvent, RawText, type SqlValue } from "../wire/event.ts";
 import { type KeyCheck, keyChecks } from "./key_affinity.ts";
-import { deleteRow, insertRow, selectClashing, updateRow, vacateRowid } from "./row_sql.ts";
+import { ArrivingRows } from "./arriving_rows.ts";
+import { Clashes } from "./clashes.ts";
+import { EventStatement } from "./event_statement.ts";
+import { deleteRow, insertRow, updateRow, vacateRowid } from "./row_sql.ts";
 import type { ClusterSchemas, Whereabouts } from "../schema/cluster_schemas.ts";
 import { SchemaBehindError } from "./schema_behind.ts";
-
-/** A statement over the values of an event. SQLite refuses more values than the statement names. */
-class EventStatement {
-  readonly #statement: Statement;
-  readonly #count: number;
-
-  constructor(database: Database, sql: string) {
-    this.#statement = database.prepare(sql);
-    const numbers = [...withoutQuoted(sql).matchAll(/\?(\d+)/g)].map((match) => Number(match[1]));
-    this.#count = Math.max(0, ...numbers);
-  }
-
-  /** How many rows were changed. */
-  run(values: Parameter[]): number {
-    return Number(this.#statement.run(...this.#cut(values)).changes);
-  }
-
-  all(values: Parameter[]): Row[] {
-    return this.#statement.all(...this.#cut(values)) as unknown as Row[];
-  }
-
-  #cut(values: Parameter[]): Parameter[] {
-    return values.length === this.#count ? values : values.slice(0, this.#count);
-  }
-}
+import { TableUnwritableError } from "./table_unwritable.ts";
 
 /** The statements for one table and one set of columns. */
 export interface RowStatements {
@@ -41,7 +25,21 @@ export interface RowStatements {
   readonly update: EventStatement | undefined;
   readonly insert: EventStatement;
   readonly remove: EventStatement;
-  readonly clashing: readonly EventStatement[];
+  readonly clashes: Clashes;
+}
+
+/** The values of an event as they are bound, and the statements that take them. */
+export interface BoundEvent {
+  readonly values: Parameter[];
+  readonly statements: RowStatements;
+}
+
+/** What all events of a table have in common. */
+interface TablePlan {
+  /** All kinds of its rows. */
+  readonly kinds: readonly FollowedTable[];
+  /** Why its clashes cannot be found. */
+  readonly failure: string | undefined;
 }
 
 /** What applying events of one table with one set of columns takes. */
@@ -51,17 +49,26 @@ export class EventPlan {
   readonly missing: readonly string[];
   readonly #database: Database;
   readonly #columns: readonly string[];
+  readonly #kinds: readonly FollowedTable[];
+  readonly #failure: string | undefined;
   readonly #keyAt: readonly number[];
   readonly #keyChecks: readonly KeyCheck[];
   readonly #statements = new Map<string, RowStatements>();
 
-  constructor(database: Database, table: FollowedTable, columns: readonly string[]) {
-    this.table = table;
-    this.missing = table.columns.map(({ name }) => name).filter((name) => !columns.includes(name));
+  constructor(
+    database: Database,
+    { kinds, failure }: TablePlan,
+    kind: FollowedTable,
+    columns: readonly string[],
+  ) {
+    this.table = kind;
+    this.missing = kind.columns.map(({ name }) => name).filter((name) => !columns.includes(name));
     this.#database = database;
+    this.#kinds = kinds;
+    this.#failure = failure;
     this.#columns = columns;
-    this.#keyChecks = keyChecks(table);
-    this.#keyAt = table.key.map(({ name }) => columns.indexOf(name));
+    this.#keyChecks = keyChecks(kind);
+    this.#keyAt = kind.key.map(({ name }) => columns.indexOf(name));
   }
 
   keyValues(event: ChangeEvent): SqlValue[] {
@@ -78,8 +85,8 @@ export class EventPlan {
     }
   }
 
-  /** The values as they are bound, and the statements that take them. */
-  bind(event: ChangeEvent): { values: Parameter[]; statements: RowStatements } {
+  /** Throws a TableUnwritableError when there can be no such statements here. */
+  bind(event: Pick<ChangeEvent, "values">): BoundEvent {
     const raw: number[] = [];
     const values = event.values.map((value, at) => {
       if (!(value instanceof RawText)) return value;
@@ -101,13 +108,18 @@ export class EventPlan {
     const statement = (sql: string): EventStatement => new EventStatement(this.#database, sql);
     const optional = (sql: string | undefined): EventStatement | undefined =>
       sql ? statement(sql) : undefined;
-    return {
-      vacate: optional(vacateRowid(options)),
-      update: optional(updateRow(options)),
-      insert: statement(insertRow(options)),
-      remove: statement(deleteRow(options)),
-      clashing: selectClashing(options).map(statement),
-    };
+    try {
+      return {
+        vacate: optional(vacateRowid(options)),
+        update: optional(updateRow(options)),
+        insert: statement(insertRow(options)),
+        remove: statement(deleteRow(options)),
+        clashes: new Clashes(this.#database, options, this.#kinds),
+      };
+    } catch (error) {
+      if (!isUnpreparable(error)) throw error;
+      throw new TableUnwritableError(this.table.name, this.#failure ?? messageOf(error));
+    }
   }
 }
 
@@ -128,6 +140,7 @@ export interface PlannerOptions {
 export class Planner {
   readonly #database: Database;
   readonly #onLeftOut: (text: string) => void;
+  readonly #arriving: ArrivingRows;
   #schema: Schema;
   #plans = new Plans();
   #cluster: ClusterSchemas | undefined;
@@ -138,14 +151,37 @@ export class Planner {
     this.#database = database;
     this.#onLeftOut = onLeftOut;
     this.#schema = schema;
+    this.#arriving = new ArrivingRows(database);
+    this.#arriving.use(schema);
   }
 
   /** `cluster`: read after the messages at hand had been stored; undefined while nothing unknown was met in them. */
   use(schema: Schema, cluster: ClusterSchemas | undefined): void {
-    if (schema !== this.#schema) this.#plans = new Plans();
+    if (schema !== this.#schema) {
+      this.#plans = new Plans();
+      this.#arriving.use(schema);
+    }
     if (schema !== this.#schema || cluster !== this.#cluster) this.#clusterPlans = new Plans();
     this.#schema = schema;
     this.#cluster = cluster;
+  }
+
+  /** The tables that this program's SQLite cannot write, each with the reason. */
+  unwritable(): TableUnwritableError[] {
+    return [...this.#schema.tables.values()].flatMap((table) => {
+      try {
+        this.#plan(table, table, table.columns.map(({ name }) => name)).bind({ values: [] });
+        return [];
+      } catch (error) {
+        if (error instanceof TableUnwritableError) return [error];
+        throw error;
+      }
+    });
+  }
+
+  #plan(followed: FollowedTable, kind: FollowedTable, columns: readonly string[]): EventPlan {
+    const failure = this.#arriving.failure(followed.name);
+    return new EventPlan(this.#database, { kinds: rowKinds(followed), failure }, kind, columns);
   }
 
   /**
@@ -174,7 +210,7 @@ export class Planner {
     const { byName } = this.#cluster ? this.#clusterPlans : this.#plans;
     const name = JSON.stringify([event.table, event.columns]);
     let plan = byName.get(name);
-    if (!plan) byName.set(name, plan = new EventPlan(this.#database, table, columns));
+    if (!plan) byName.set(name, plan = this.#plan(followed, table, columns));
     return plan;
   }
 

@@ -1,7 +1,8 @@
 import { exactColumns } from "../sqlite/exact_row.ts";
 import { quote } from "../sqlite/identifier.ts";
-import { valueColumn } from "../schema/names.ts";
-import { hasNull, holdsUnique, isRow } from "../schema/row_conditions.ts";
+import type { UniqueIndex } from "../sqlite/unique_indexes.ts";
+import { arrivingRow, valueColumn } from "../schema/names.ts";
+import { hasNull, holdsUnique, isRow, ofKind } from "../schema/row_conditions.ts";
 import { type FollowedTable, hasOneForm } from "../schema/followed_tables.ts";
 import { RawText, type SqlValue } from "../wire/event.ts";
 
@@ -31,15 +32,15 @@ function atKey(options: RowSqlOptions): string {
   return isRow(options.table, "row", (column) => parameter(options, column));
 }
 
-/** Changes the row with the event's key; undefined when it has nothing but its key. */
+/** Changes the row with the event's key; undefined when inserting it unless it is there does as well. */
 export function updateRow(options: RowSqlOptions): string | undefined {
   const { table } = options;
   // A key is written too where equal ones may differ. Elsewhere it would only cost time.
   const same = new Set(table.key.filter((column) => hasOneForm(table, column)).map(({ name }) => name));
-  const set = written(options)
-    .filter((column) => !same.has(column))
+  const columns = written(options).filter((column) => !same.has(column));
+  if (columns.length === 0 && !table.keyIsRowid) return undefined;
+  const set = (columns.length > 0 ? columns : [...same])
     .map((column) => `${quote(column)} = ${parameter(options, column)}`);
-  if (set.length === 0) return undefined;
   return `UPDATE ${quote(table.name)} AS row SET ${set.join(", ")} WHERE ${atKey(options)}`;
 }
 
@@ -75,20 +76,65 @@ export function deleteRow(options: RowSqlOptions): string {
   return `DELETE FROM ${quote(options.table.name)} AS row WHERE ${atKey(options)}`;
 }
 
+/** Whether the values of an event alone tell what its row has in a UNIQUE index, and that it is in it. */
+export function isCarried({ terms, where }: UniqueIndex, columns: readonly string[]): boolean {
+  return where === undefined && terms.every(({ column }) => column !== undefined && columns.includes(column));
+}
+
 /**
- * For each UNIQUE index that the event has values for: the rows of other keys that hold them. Each result row is the image
- * of the row as in the conflict log, then the key in order, as `ExactValues` takes it.
+ * The other rows of one kind for which a condition holds: each its image as in the conflict log, then its key in order, as
+ * `ExactValues` takes it.
  */
-export function selectClashing(options: RowSqlOptions): string[] {
+function selectOthers(options: RowSqlOptions, kind: FollowedTable, condition: string): string {
+  const ofRow = (column: string): string => `row.${quote(column)}`;
+  return `SELECT ${rowImage(kind)}, ${exactColumns(kind.key.map(({ name }) => ofRow(name)))}
+    FROM ${quote(kind.name)} AS row WHERE ${condition}${ofKind(kind, ofRow)} AND NOT (${atKey(options)})`;
+}
+
+/** The rows of one kind and of other keys that hold the event's values in a UNIQUE index which is carried. */
+export function selectClashing(options: RowSqlOptions, kind: FollowedTable, index: UniqueIndex): string {
+  return selectOthers(options, kind, holdsUnique(index, (column) => parameter(options, column)));
+}
+
+/** The rows of one kind and of other keys that hold the values which the arriving row has in a UNIQUE index. */
+export function selectClashingWithArriving(
+  options: RowSqlOptions,
+  kind: FollowedTable,
+  index: UniqueIndex,
+): string {
+  const arriving = arrivingTable(kind);
+  const source = (column: string): string => `(SELECT ${quote(column)} FROM ${arriving})`;
+  const isIn = index.where === undefined ? "" : ` AND (SELECT (${index.where.sql}) FROM ${arriving})`;
+  return selectOthers(options, kind, holdsUnique(index, source, () => arriving) + isIn);
+}
+
+function arrivingTable(table: FollowedTable): string {
+  return `temp.${quote(arrivingRow(table.name))}`;
+}
+
+export function clearArriving({ table }: RowSqlOptions): string {
+  return `DELETE FROM ${arrivingTable(table)}`;
+}
+
+/**
+ * Puts the row of the event's key that is there, with the event's values over its own, in the arriving row's place.
+ * A row that its table refuses arrives nowhere.
+ */
+export function mergeArriving(options: RowSqlOptions): string {
   const { table, columns } = options;
-  const source = (column: string): string => columns.includes(column) ? parameter(options, column) : "NULL";
-  const key = exactColumns(table.key.map(({ name }) => `row.${quote(name)}`));
-  return table.uniques
-    .filter((index) => index.terms.every(({ column }) => column === undefined || columns.includes(column)))
-    .map((index) =>
-      `SELECT ${rowImage(table)}, ${key} FROM ${quote(table.name)} AS row
-       WHERE ${holdsUnique(table, index, source)} AND NOT (${atKey(options)})`
-    );
+  const names = table.columns.map(({ name }) => name);
+  const values = names.map((name) =>
+    columns.includes(name) ? parameter(options, name) : `row.${quote(name)}`
+  );
+  return `INSERT OR IGNORE INTO ${arrivingTable(table)} (${names.map(quote).join(", ")})
+    SELECT ${values.join(", ")} FROM ${quote(table.name)} AS row WHERE ${atKey(options)}`;
+}
+
+/** Puts the event's values, as a new row has them, in the arriving row's place. */
+export function insertArriving(options: RowSqlOptions): string {
+  const columns = written(options);
+  return `INSERT OR IGNORE INTO ${arrivingTable(options.table)} (${columns.map(quote).join(", ")})
+    VALUES (${columns.map((column) => parameter(options, column)).join(", ")})`;
 }
 
 /** The image of `row` as JSON: column name to SQL literal. */

@@ -1,19 +1,19 @@
 import { HarmonyLiteError } from "../lib/errors.ts";
 import type { Schema } from "../schema/followed_tables.ts";
 
-/** A change needs a table or column that this database does not have yet: its stream waits until it has. */
+const CHANGE_SCHEMA =
+  "Make the same schema change here (ALTER TABLE, CREATE TABLE); replication then goes on by itself. " +
+  "It also does when the node that has it gives it up, or is removed for good with its entry in the bucket " +
+  `harmonylite-schema-registry ("nats kv del").`;
+
+/** A change needs a table or column that this database does not have yet, or cannot write: its stream waits until then. */
 export class SchemaBehindError extends HarmonyLiteError {
   override name = "SchemaBehindError";
   /** The schema that it does not fit. */
   readonly schema: Schema;
 
-  constructor(message: string, schema: Schema) {
-    super("schema_mismatch_paused", message, {
-      hint:
-        "Make the same schema change here (ALTER TABLE, CREATE TABLE); replication then goes on by itself. " +
-        "It also does when the node that has it gives it up, or is removed for good with its entry in the bucket " +
-        `harmonylite-schema-registry ("nats kv del").`,
-    });
+  constructor(message: string, schema: Schema, hint = CHANGE_SCHEMA) {
+    super("schema_mismatch_paused", message, { hint });
     this.schema = schema;
   }
 }

@@ -58,6 +58,15 @@ Deno.test("a trigger that comes while the program runs is not repeated either", 
   assert.deepEqual(lab.lines("SELECT id FROM other"), []);
 });
 
+Deno.test("a trigger is not repeated either when the first message after it came is refused", async () => {
+  await using lab = await replica("");
+  lab.run("CREATE TRIGGER x AFTER INSERT ON t BEGIN DELETE FROM t WHERE id < NEW.id; END");
+  await lab.receive(put({ id: "no integer" }));
+  await lab.receive(put({ id: 1n, a: 1n }), put({ id: 2n, a: 2n }));
+  assert.equal(lab.quarantined.length, 1);
+  assert.deepEqual(lab.lines("SELECT id FROM t"), ["1", "2"]);
+});
+
 Deno.test("a user's trigger works on a table that is not replicated", async () => {
   await using lab = await replica(
     `CREATE TRIGGER i AFTER INSERT ON t BEGIN INSERT INTO local VALUES (NEW.id, NEW.a); END;

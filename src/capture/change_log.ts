@@ -1,4 +1,5 @@
 import { foldCase } from "../lib/ascii.ts";
+import { knowsCollation } from "../sqlite/catalog.ts";
 import type { Database } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
 import {
@@ -132,6 +133,7 @@ function createChangeLog(database: Database, table: FollowedTable): boolean {
 
 /**
  * `deleted` is 0 for a row that is there, and for a tombstone the stream time of its message, Unix nanoseconds.
+ * A collation that only the application's SQLite has is left out: such a table cannot be written here anyway.
  * When a key column was renamed its versions go with it; a table that came back with another key starts without any.
  */
 function createRowVersions(database: Database, table: FollowedTable): void {
@@ -146,8 +148,10 @@ function createRowVersions(database: Database, table: FollowedTable): void {
     wanted.forEach((column, at) => renameColumn(database, name, there[at]!, column));
   } else {
     if (there.length > 0) database.exec(`DROP TABLE ${quote(name)}`);
-    const columns = table.key.map((column) =>
-      `${quote(valueColumn(column.name))} COLLATE ${quote(column.collation)}`
+    const columns = table.key.map(({ name, collation }) =>
+      `${quote(valueColumn(name))} COLLATE ${
+        knowsCollation(database, collation) ? quote(collation) : "BINARY"
+      }`
     );
     database.exec(
       `CREATE TABLE ${quote(name)} (${

@@ -93,3 +93,12 @@ Deno.test("REPLACE in a table whose index and columns have awkward names", async
   lab.run(`INSERT OR REPLACE INTO "a.b" VALUES ('k2', 'a', 'n', 'xb')`);
   assert.deepEqual(lab.captured("a.b", "the key"), ["insert|k1", "delete|k1", "insert|k2"]);
 });
+
+Deno.test("UPDATE OR REPLACE is logged with its victim on generated columns, whose sources it does not name", async () => {
+  await using lab = await CoreLab.open(
+    `CREATE TABLE t (id INTEGER PRIMARY KEY, a, b, g AS (a || h) UNIQUE, h AS (b) STORED);
+     INSERT INTO t (id, a, b) VALUES (1, 'p', 'q'), (2, 'x', 'q')`,
+  );
+  lab.run("UPDATE OR REPLACE t SET a = 'p' WHERE id = 2");
+  assert.deepEqual(lab.captured("t", "id"), ["delete|1", "update|2"]);
+});

@@ -236,15 +236,27 @@ function addReplaceTriggers(
   const note = (...but: ((column: string) => string)[]): string[] =>
     table.uniques.map((index) =>
       `INSERT INTO ${notes} (${columns}) SELECT ${keys} FROM ${quote(table.name)} AS row
-    WHERE ${holdsUnique(table, index, ofNew)}${
+    WHERE ${holdsUnique(index, ofNew)}${
         but.map((itself) => ` AND NOT (${isSame(table, "row", itself)})`).join("")
       }`
     );
   add(`${base}_before_insert`, `BEFORE INSERT ON ${quote(table.name)}`, note(ofNew));
-  add(`${base}_before_update`, `BEFORE UPDATE ON ${quote(table.name)}`, note(ofNew, ofOld));
+  add(`${base}_before_update`, `BEFORE UPDATE ON ${quote(table.name)}`, [
+    ...loadSources(table),
+    ...note(ofNew, ofOld),
+  ]);
   add(
     `${base}_on_replace`,
     `AFTER DELETE ON ${notes} WHEN OLD.${GONE}`,
     [TICK, ...logOldKey(table, (name) => `OLD.${quote(valueColumn(name))}`)],
   );
+}
+
+/**
+ * In a BEFORE UPDATE trigger a column that is neither changed nor named is NULL, and generated columns of NEW are computed
+ * from that (tried on 3.40 and 3.53). So what they are computed from is named.
+ */
+function loadSources({ uniques }: FollowedTable): string[] {
+  const sources = [...new Set(uniques.flatMap((index) => index.sources))];
+  return sources.length > 0 ? [`SELECT ${sources.map(ofNew).join(", ")} WHERE 0`] : [];
 }

@@ -51,6 +51,11 @@ export function isRowidKeeper(index: string): boolean {
   return isSpelledAsOurs(index) && index.endsWith(KEEPS_ROWID);
 }
 
+/** Temporary, of the applier alone: one row as it will stand once an event is applied. */
+export function arrivingRow(table: string): string {
+  return `${PREFIX}${table}_arriving`;
+}
+
 /** The column that holds a user's column in our tables. */
 export function valueColumn(column: string): string {
   return `val_${column}`;

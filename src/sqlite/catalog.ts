@@ -1,7 +1,7 @@
 import { foldCase } from "../lib/ascii.ts";
-import type { Database, Row } from "./database.ts";
+import { type Database, isUnpreparable, type Row } from "./database.ts";
 import { quote } from "./identifier.ts";
-import { parseIndexSql } from "./index_sql.ts";
+import { BINARY, readTerms, readUniques, type UniqueIndex } from "./unique_indexes.ts";
 
 /** A column that holds data of its own: generated ones are left out, and the rowid counts as one when it is the key. */
 export interface Column {
@@ -15,22 +15,6 @@ export interface Column {
 export interface KeyColumn {
   readonly name: string;
   readonly collation: string;
-}
-
-/** One term of a UNIQUE index. */
-export interface UniqueTerm {
-  /** SQL text over the columns of the table: a quoted column, or an expression as the user wrote it. */
-  readonly sql: string;
-  readonly collation: string;
-  /** The columns a plain term names; undefined for an expression, which may use any. */
-  readonly column: string | undefined;
-}
-
-/** A UNIQUE index besides the key. */
-export interface UniqueIndex {
-  readonly name: string;
-  readonly terms: readonly UniqueTerm[];
-  readonly where: string | undefined;
 }
 
 /** An ordinary table as the database has it now. */
@@ -49,6 +33,7 @@ export interface Table {
   readonly keyIsRowid: boolean;
   /** Whether the key may hold NULL, which SQLite allows where the key is neither the rowid itself nor NOT NULL. */
   readonly keyMayBeNull: boolean;
+  /** The UNIQUE indexes besides the key. */
   readonly uniques: readonly UniqueIndex[];
 }
 
@@ -61,7 +46,6 @@ export interface Catalog {
 }
 
 const ROWID_ALIASES = ["rowid", "_rowid_", "oid"];
-const BINARY = "BINARY";
 /** SQLite takes 2000 columns, but a condition over all columns, as in our triggers, may be 1000 deep at most. */
 const MAX_COLUMNS = 900;
 const QUOTED = /"(?:[^"]|"")*"|'(?:[^']|'')*'|`(?:[^`]|``)*`|\[[^\]]*\]/.source;
@@ -136,13 +120,18 @@ function readTable(database: Database, name: string, withoutRowid: boolean): Tab
   const declared = declaredKey(database, all, indexes);
   const columns = all.filter((row) => row[4] === 0n).map(toColumn).sort(byName);
   const keyIsRowid = declared.length === 0 && rowid !== undefined;
+  const keyed = keyIsRowid ? keyedByRowid({ columns }, rowid) : { columns, key: declared, keyIsRowid: false };
   return {
     name,
-    ...(keyIsRowid ? keyedByRowid({ columns }, rowid) : { columns, key: declared, keyIsRowid: false }),
+    ...keyed,
     rowid,
     keyMayBeNull: !withoutRowid && indexes.some((row) => row[1] === "pk") &&
       all.some((row) => row[3] !== 0n && row[2] === 0n),
-    uniques: indexes.filter((row) => row[1] !== "pk").map((row) => readUnique(database, String(row[0]))),
+    uniques: readUniques(database, name, indexes, {
+      names: [...all.map((row) => String(row[0])), ...keyIsRowid ? [rowid] : []],
+      generated: all.filter((row) => row[4] !== 0n).map((row) => String(row[0])),
+      key: keyed.key,
+    }),
   };
 }
 
@@ -171,7 +160,7 @@ function byName(a: { name: string }, b: { name: string }): number {
 function declaredKey(database: Database, columns: Row[], indexes: Row[]): KeyColumn[] {
   const index = indexes.find((row) => row[1] === "pk");
   const collations = new Map(
-    index ? keyTerms(database, String(index[0])).map((term) => [term.name, term.collation]) : [],
+    index ? readTerms(database, String(index[0])).map((term) => [term.name, term.collation]) : [],
   );
   return columns
     .filter((row) => row[3] !== 0n)
@@ -179,28 +168,13 @@ function declaredKey(database: Database, columns: Row[], indexes: Row[]): KeyCol
     .map((row) => ({ name: String(row[0]), collation: collations.get(String(row[0])) ?? BINARY }));
 }
 
-interface IndexTerm {
-  /** Undefined for an expression. */
-  readonly name: string | undefined;
-  readonly collation: string;
-}
-
-function keyTerms(database: Database, index: string): IndexTerm[] {
-  return database
-    .all("SELECT name, coll FROM pragma_index_xinfo(?) WHERE key = 1 ORDER BY seqno", index)
-    .map(([name, collation]) => ({
-      name: name === null ? undefined : String(name),
-      collation: String(collation ?? BINARY),
-    }));
-}
-
-function readUnique(database: Database, name: string): UniqueIndex {
-  const sql = database.value("SELECT sql FROM sqlite_schema WHERE type = 'index' AND name = ?", name);
-  const parsed = typeof sql === "string" ? parseIndexSql(sql) : { terms: [], where: undefined };
-  const terms = keyTerms(database, name).map((term, at) => ({
-    sql: term.name === undefined ? parsed.terms[at] ?? "NULL" : quote(term.name),
-    collation: term.collation,
-    column: term.name,
-  }));
-  return { name, terms, where: parsed.where };
+/** Whether a collation is one that this program's SQLite has: the pragma also lists those that a schema only names. */
+export function knowsCollation(database: Database, name: string): boolean {
+  try {
+    database.prepare(`SELECT '' = '' COLLATE ${quote(name)}`);
+    return true;
+  } catch (error) {
+    if (isUnpreparable(error)) return false;
+    throw error;
+  }
 }

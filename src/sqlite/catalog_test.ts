@@ -89,13 +89,38 @@ Deno.test("UNIQUE indexes besides the key are read with terms, collation and con
     `CREATE TABLE t (id INTEGER PRIMARY KEY, a UNIQUE, b TEXT, c);
      CREATE UNIQUE INDEX x ON t (lower(b), c COLLATE NOCASE) WHERE c > 0; CREATE INDEX y ON t (c)`,
   )).get("t")!;
-  assert.deepEqual(uniques.find(({ name }) => name === "x"), {
-    name: "x",
+  assert.deepEqual(uniques.find(({ where }) => where !== undefined), {
     terms: [
-      { sql: "lower(b)", collation: "BINARY", column: undefined },
-      { sql: `"c"`, collation: "NOCASE", column: "c" },
+      { sql: "lower(b)", columns: ["b"], collation: "BINARY", column: undefined },
+      { sql: `"c"`, columns: ["c"], collation: "NOCASE", column: "c" },
     ],
-    where: "c > 0",
+    where: { sql: "c > 0", columns: ["c"] },
+    sources: [],
   });
   assert.deepEqual(uniques.map(({ terms }) => terms.length).toSorted(), [1, 2]);
+});
+
+Deno.test("a UNIQUE index counts once, and not at all when equal rows in it have one key", async () => {
+  const tables = await tablesOf(
+    `CREATE TABLE a (id INTEGER PRIMARY KEY, x UNIQUE, y, UNIQUE (x), UNIQUE (id), UNIQUE (y, id));
+     CREATE UNIQUE INDEX a_x ON a (x DESC); CREATE UNIQUE INDEX a_id ON a (id) WHERE x > 0;
+     CREATE UNIQUE INDEX a_x_else ON a (x COLLATE NOCASE);
+     CREATE TABLE b (k TEXT, l, PRIMARY KEY (k COLLATE NOCASE, l)) WITHOUT ROWID;
+     CREATE UNIQUE INDEX b_kl ON b (l, k COLLATE NOCASE); CREATE UNIQUE INDEX b_lk ON b (l, k);
+     CREATE UNIQUE INDEX b_rtrim ON b (l, k COLLATE RTRIM); CREATE UNIQUE INDEX b_k ON b (k)`,
+  );
+  const collations = (table: string): string[] =>
+    tables.get(table)!.uniques.map(({ terms }) =>
+      terms.map(({ sql, collation }) => `${sql} ${collation}`).join()
+    );
+  assert.deepEqual(collations("a").toSorted(), ['"x" BINARY', '"x" NOCASE']);
+  assert.deepEqual(collations("b").toSorted(), ['"k" BINARY', '"l" BINARY,"k" RTRIM']);
+});
+
+Deno.test("a UNIQUE index over generated columns tells what they are computed from", async () => {
+  const { uniques } = (await tablesOf(
+    `CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b DEFAULT 'c', c CHECK (a > 0), g AS (lower("A") || h) UNIQUE,
+       h INT GENERATED ALWAYS AS ((b + length(',c)'))) STORED, i AS (c), CHECK (c > b))`,
+  )).get("t")!;
+  assert.deepEqual(uniques[0]!.sources.toSorted(), ["a", "b"]);
 });

@@ -47,6 +47,7 @@ const CONNECTION = {
   timeout: BUSY_TIMEOUT_MS,
 };
 
+const SQLITE_ERROR = 1;
 const SQLITE_BUSY = 5;
 const SQLITE_LOCKED = 6;
 const SQLITE_TOOBIG = 18;
@@ -233,6 +234,11 @@ function isBusy(error: unknown): boolean {
 /** Whether a row was refused by the schema: NOT NULL, a UNIQUE index, a STRICT type, a trigger, a rowid that is no integer, its size. */
 export function isConstraint(error: unknown): boolean {
   return [SQLITE_CONSTRAINT, SQLITE_MISMATCH, SQLITE_TOOBIG].includes(primaryCode(error));
+}
+
+/** Whether SQLite cannot make sense of a statement: it names what is not there, or needs a function or collation it lacks. */
+export function isUnpreparable(error: unknown): boolean {
+  return primaryCode(error) === SQLITE_ERROR;
 }
 
 function primaryCode(error: unknown): number {

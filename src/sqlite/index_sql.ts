@@ -1,32 +1,22 @@
+import { type Expression, toExpression, type Token, tokenize } from "./tokens.ts";
+
 /** What a CREATE INDEX statement says beyond what the index pragmas tell: the text of its expressions. */
 export interface IndexSql {
-  /** The indexed terms in order, as written, without COLLATE, ASC and DESC. */
-  readonly terms: readonly string[];
+  /** The indexed terms in order, without ASC and DESC. */
+  readonly terms: readonly Expression[];
   /** The condition of a partial index. */
-  readonly where: string | undefined;
+  readonly where: Expression | undefined;
 }
 
-/** One lexical piece: where it lies, and whether it is a bare word or punctuation that can have a meaning here. */
-interface Token {
-  readonly text: string;
-  readonly start: number;
-  readonly end: number;
-}
-
-const TOKEN =
-  /'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)|[\p{L}\p{N}_$]+|\S/gu;
-
-function tokenize(sql: string): Token[] {
-  return [...sql.matchAll(TOKEN)]
-    .map((match) => ({ text: match[0], start: match.index, end: match.index + match[0].length }))
-    .filter((token) => !token.text.startsWith("--") && !token.text.startsWith("/*"));
-}
-
-/** Reads `CREATE UNIQUE INDEX name ON table (term, …) [WHERE condition]` as SQLite stores it. */
-export function parseIndexSql(sql: string): IndexSql {
+/**
+ * Reads `CREATE UNIQUE INDEX name ON table (term, …) [WHERE condition]` as SQLite stores it.
+ *
+ * @param columns all columns of the table, generated ones included
+ */
+export function parseIndexSql(sql: string, columns: readonly string[]): IndexSql {
   const tokens = tokenize(sql);
   const open = tokens.findIndex((token) => token.text === "(");
-  const terms: string[] = [];
+  const terms: Expression[] = [];
   let depth = 0;
   let first = open + 1;
   let at = open;
@@ -35,19 +25,18 @@ export function parseIndexSql(sql: string): IndexSql {
     if (text === "(") depth++;
     if (text === ")") depth--;
     if ((text === "," && depth === 1) || depth === 0) {
-      terms.push(termText(sql, tokens.slice(first, at)));
+      terms.push(toExpression(withoutOrder(tokens.slice(first, at)), columns));
       first = at + 1;
     }
     if (depth === 0) break;
   }
-  const where = tokens[at + 1];
-  return { terms, where: where && /^where$/i.test(where.text) ? sql.slice(where.end).trim() : undefined };
+  const isPartial = /^where$/i.test(tokens[at + 1]?.text ?? "");
+  return { terms, where: isPartial ? toExpression(tokens.slice(at + 2), columns) : undefined };
 }
 
-/** A term without its order and collation: those are known from the pragma. */
-function termText(sql: string, tokens: Token[]): string {
-  let end = tokens.length;
-  if (/^(asc|desc)$/i.test(tokens[end - 1]?.text ?? "")) end--;
-  if (/^collate$/i.test(tokens[end - 2]?.text ?? "")) end -= 2;
-  return sql.slice(tokens[0]!.start, tokens[end - 1]!.end);
+/** `desc` may also be a column: an order stands behind a whole expression, never alone or behind an operator. */
+function withoutOrder(tokens: Token[]): Token[] {
+  const [before, last] = tokens.slice(-2).map(({ text }) => text);
+  const isOrder = /^(asc|desc)$/i.test(last ?? "") && /[\w$\u0080-\u{10FFFF})'"`\]]$/u.test(before!);
+  return isOrder ? tokens.slice(0, -1) : tokens;
 }

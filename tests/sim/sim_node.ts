@@ -237,6 +237,9 @@ async function open(options: SimNodeOptions): Promise<Running> {
     onQuarantine: (_message, reason) => {
       throw new Error(`QUARANTINE: ${reason}`);
     },
+    onUnwritable: (error) => {
+      throw error;
+    },
     now: Date.now,
     onClockAhead: () => {},
     onLeftOut: (text) => {

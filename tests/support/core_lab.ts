@@ -55,6 +55,8 @@ export class CoreLab implements AsyncDisposable {
   readonly rounds: RoundReader;
   /** What was put aside, and why. */
   readonly quarantined: string[] = [];
+  /** Tables that cannot be written, and why. */
+  readonly unwritable: string[] = [];
   /** What was left out of what was applied, and why. */
   readonly leftOut: string[] = [];
   /** Nodes whose clocks were reported, and by how many milliseconds they are ahead. */
@@ -80,6 +82,7 @@ export class CoreLab implements AsyncDisposable {
       node: LAB_NODE,
       versionRetentionMs: options.versionRetentionMs ?? 30 * DAY_MS,
       onQuarantine: (_message, reason) => this.quarantined.push(reason),
+      onUnwritable: ({ message }) => this.unwritable.push(message),
       now: () => Number(LAB_TIME_NS / 1_000_000n),
       onClockAhead: (node, aheadMs) => this.clocksAhead.push([node, aheadMs]),
       onLeftOut: (text) => this.leftOut.push(text),

@@ -1,0 +1,27 @@
+import type { Database, Parameter, Row, Statement } from "../sqlite/database.ts";
+import { tokenize } from "../sqlite/tokens.ts";
+
+/** A statement over the values of an event, `?1 … ?n`. SQLite refuses more values than the statement names. */
+export class EventStatement {
+  readonly #statement: Statement;
+  readonly #count: number;
+
+  constructor(database: Database, sql: string) {
+    this.#statement = database.prepare(sql);
+    const named = tokenize(sql).filter(({ text }) => /^\?\d/.test(text));
+    this.#count = Math.max(0, ...named.map(({ text }) => Number(text.slice(1))));
+  }
+
+  /** How many rows were changed. */
+  run(values: Parameter[]): number {
+    return Number(this.#statement.run(...this.#cut(values)).changes);
+  }
+
+  all(values: Parameter[]): Row[] {
+    return this.#statement.all(...this.#cut(values)) as unknown as Row[];
+  }
+
+  #cut(values: Parameter[]): Parameter[] {
+    return values.length === this.#count ? values : values.slice(0, this.#count);
+  }
+}
