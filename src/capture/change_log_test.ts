@@ -124,14 +124,9 @@ Deno.test("while our triggers are there a table can be rebuilt, and after DROP T
 });
 
 Deno.test("a renamed table takes its changes and row versions along, and is known under its old name too", async () => {
-  for (
-    const [columns, id] of [["id INTEGER PRIMARY KEY, a UNIQUE", 1n], [
-      "id TEXT PRIMARY KEY, a",
-      "1",
-    ]] as const
-  ) {
+  for (const columns of ["id INTEGER PRIMARY KEY, a UNIQUE", "id INT PRIMARY KEY, a"]) {
     await using lab = await CoreLab.open(`CREATE TABLE t (${columns})`);
-    await lab.receive({ table: "t", type: "insert", row: { id, a: 1n }, ts: LAB_TIME_NS });
+    await lab.receive({ table: "t", type: "insert", row: { id: 1n, a: 1n }, ts: LAB_TIME_NS });
     lab.run("INSERT INTO t VALUES (2, 2); ALTER TABLE t RENAME TO u; INSERT INTO u VALUES (3, 3)");
     lab.run("CREATE VIEW broken AS SELECT * FROM gone");
     await lab.schema.refresh();
@@ -140,10 +135,9 @@ Deno.test("a renamed table takes its changes and row versions along, and is know
     const [round] = await lab.read();
     const events = [...decodeParts(round!.batch.parts.map(({ data }) => data))].flat();
     assert.deepEqual(events.map(({ table }) => table), ["u", "u", "u", "u"]);
-    await lab.receive({ table: "t", type: "update", row: { id, a: 10n }, ts: LAB_TIME_NS + 1n });
-    await lab.receive({ table: "t", type: "update", row: { id, a: 99n }, ts: LAB_TIME_NS - 1n });
-    assert.deepEqual(lab.lines("SELECT id, a FROM u WHERE a < 11 ORDER BY a").length, 3);
-    assert.deepEqual(lab.lines("SELECT a FROM u WHERE id = 1"), ["10"]);
+    await lab.receive({ table: "t", type: "update", row: { id: 1n, a: 10n }, ts: LAB_TIME_NS + 1n });
+    await lab.receive({ table: "t", type: "update", row: { id: 1n, a: 99n }, ts: LAB_TIME_NS - 1n });
+    assert.deepEqual(lab.lines("SELECT id, a FROM u ORDER BY id"), ["1|10", "2|20", "3|3", "4|4"]);
     assert.deepEqual(
       listOwn(lab.database, "table").filter((name) => name.startsWith("__harmonylite__t_")),
       [],
@@ -156,7 +150,7 @@ Deno.test("a renamed table takes its changes and row versions along, and is know
 
     lab.run("DROP TABLE u");
     await lab.schema.refresh();
-    await lab.receive({ table: "u", type: "insert", row: { id, a: 6n }, ts: LAB_TIME_NS + 3n });
+    await lab.receive({ table: "u", type: "insert", row: { id: 6n, a: 6n }, ts: LAB_TIME_NS + 3n });
     assert.deepEqual(lab.quarantined, []);
   }
 });

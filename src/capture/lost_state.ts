@@ -1,5 +1,5 @@
 import { changeLog, CLOCK, GLOBAL_LOG } from "../schema/names.ts";
-import { listOwn } from "../schema/own_tables.ts";
+import { everFollowed, listOwn } from "../schema/own_tables.ts";
 import type { Database } from "../sqlite/database.ts";
 import { literal, quote } from "../sqlite/identifier.ts";
 import { raiseClock } from "./trigger_sql.ts";
@@ -14,8 +14,7 @@ const PENDING = "temp.harmonylite_pending";
 
 /** Makes good a loss of what is kept once for a database; `made` are the tables that were not there. */
 export function restoreState(database: Database, made: readonly string[]): void {
-  const logs = changeLogs(database);
-  if (made.includes(GLOBAL_LOG)) enterPending(database, logs);
+  if (made.includes(GLOBAL_LOG)) enterPending(database);
   if (database.count(`SELECT count(*) FROM ${quote(CLOCK)}`) === 0) restoreClock(database);
 }
 
@@ -26,11 +25,13 @@ export function forgetEntries(database: Database, table: string): void {
 
 /** By table, the change logs that there are; one that another program left behind has no `sequence`, and is not ours. */
 function changeLogs(database: Database): Map<string, string> {
-  const [before, after] = changeLog("\0").split("\0") as [string, string];
-  const logs = listOwn(database, "table").filter((name) => name.endsWith(after) && name !== GLOBAL_LOG);
+  const there = database.all("SELECT name FROM sqlite_schema WHERE type = 'table'").map(([name]) =>
+    String(name)
+  );
   return new Map(
-    logs.filter((name) => hasColumn(database, name, "sequence"))
-      .map((name) => [name.slice(before.length, -after.length), name]),
+    [...everFollowed(database), ...there]
+      .map((table) => [table, changeLog(table)] as const)
+      .filter(([, log]) => hasColumn(database, log, "sequence")),
   );
 }
 
@@ -39,9 +40,9 @@ function hasColumn(database: Database, table: string, column: string): boolean {
 }
 
 /** What has no sequence is in no stream yet. */
-function enterPending(database: Database, logs: ReadonlyMap<string, string>): void {
+function enterPending(database: Database): void {
   database.exec(`CREATE TEMP TABLE harmonylite_pending (ts, id, table_name)`);
-  for (const [table, log] of logs) {
+  for (const [table, log] of changeLogs(database)) {
     database.exec(
       `INSERT INTO ${PENDING} SELECT ts, id, ${literal(table)} FROM ${quote(log)} WHERE sequence IS NULL`,
     );

@@ -1,6 +1,6 @@
 import { compress, decompress, MAX_MESSAGE_BYTES } from "../wire/compression.ts";
 import type { KnownColumns, NodeSchema } from "./cluster_schemas.ts";
-import { type FollowedTable, rowKinds, type Schema, shapesOf } from "./followed_tables.ts";
+import { type FollowedTable, rowKinds, type Schema } from "./followed_tables.ts";
 
 /** Above this an entry is compressed; below, a person can read it with any NATS client. */
 const MAX_PLAIN_BYTES = 32 * 1024;
@@ -61,11 +61,13 @@ function presentOf({ tables }: Schema): NonNullable<EntryJson["tables"]> {
 }
 
 function pastOf(schema: Schema): Record<string, string[]> {
-  const names = new Set([...schema.shapes.values()].map(({ table }) => table));
+  const shapes = [...schema.shapes.values()];
+  const names = new Set(shapes.flatMap(({ table, former }) => [table, ...former]));
   const entries = [...names].map((name): [string, string[]] => {
     const table = schema.tables.get(name);
     const now = new Set(table && columnsOf(table));
-    const ever = new Set(shapesOf(schema, name).flatMap(({ columns }) => columns));
+    const had = shapes.filter((shape) => shape.table === name || shape.former.includes(name));
+    const ever = new Set(had.flatMap(({ columns }) => columns));
     return [name, [...ever].filter((column) => !now.has(column))];
   });
   return Object.fromEntries(entries.filter(([, columns]) => columns.length > 0));

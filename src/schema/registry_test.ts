@@ -39,8 +39,8 @@ Deno.test("a node learns what the others have, had, and never had", async () => 
   await ours.registry.announce(await schemaOf("CREATE TABLE t (id INTEGER PRIMARY KEY, a)"), signal);
   await theirs.registry.announce(
     await schemaOf(
-      'CREATE TABLE t (id INTEGER PRIMARY KEY, a, b, "__proto__"); CREATE TABLE new_t (x PRIMARY KEY)',
-      'DROP TABLE t; CREATE TABLE t (id INTEGER PRIMARY KEY, a, "__proto__"); DROP TABLE new_t; CREATE TABLE bare (v)',
+      'CREATE TABLE t (id INTEGER PRIMARY KEY, a, b, "__proto__"); CREATE TABLE new_t (x PRIMARY KEY); CREATE TABLE old_name (x)',
+      'ALTER TABLE old_name RENAME TO new_name; DROP TABLE t; CREATE TABLE t (id INTEGER PRIMARY KEY, a, "__proto__"); DROP TABLE new_t; CREATE TABLE bare (v)',
     ),
     signal,
   );
@@ -52,6 +52,8 @@ Deno.test("a node learns what the others have, had, and never had", async () => 
   assert.deepEqual(cluster.find("t", "b"), { state: "past" });
   assert.deepEqual(cluster.find("new_t"), { state: "past" });
   assert.deepEqual(cluster.find("new_t", "x"), { state: "past" });
+  assert.deepEqual(cluster.find("old_name"), { state: "past" });
+  assert.deepEqual(cluster.find("new_name"), { state: "there", node: "2" });
   assert.deepEqual(cluster.find("new_t", "y"), { state: "never" });
   assert.deepEqual(cluster.find("t", "constructor"), { state: "never" });
   assert.deepEqual(cluster.find("T"), { state: "never" });
