@@ -206,6 +206,7 @@ export class Planner {
     const { nullRows } = followed;
     const table = nullRows && event.columns.includes(nullRows.rowid!) ? nullRows : followed;
     const columns = this.#presentNames(table, event.columns);
+    if (this.#hadOtherKey(table, columns)) return undefined;
     this.#judgeColumns(event, table, columns);
     const { byName } = this.#cluster ? this.#clusterPlans : this.#plans;
     const name = JSON.stringify([event.table, event.columns]);
@@ -223,6 +224,13 @@ export class Planner {
       const name = presentName(shapes, column);
       return columns.includes(name) ? column : name;
     });
+  }
+
+  /** Whether these columns are of a table with another key that had the same name here once: it was dropped. */
+  #hadOtherKey(table: FollowedTable, columns: readonly string[]): boolean {
+    const carried = (key: readonly string[]): boolean => key.every((column) => columns.includes(column));
+    return !carried(table.key.map(({ name }) => name)) &&
+      shapesOf(this.#schema, table.name).some(({ key }) => carried(key));
   }
 
   #passOver(event: ChangeEvent): undefined {
