@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { type ClusterNode, startCluster } from "../support/cluster.ts";
 import { eventually } from "../support/eventually.ts";
 
-Deno.test("tables with composite keys, no key, WITHOUT ROWID and odd names are replicated", async () => {
+Deno.test("tables with composite keys, no key, WITHOUT ROWID, STRICT and generated columns are replicated", async () => {
   const odd = `"it's ""odd"" [here]"`;
   const schema = `
     CREATE TABLE composite (a TEXT, b INTEGER, value TEXT, PRIMARY KEY (a, b));
@@ -10,7 +10,11 @@ Deno.test("tables with composite keys, no key, WITHOUT ROWID and odd names are r
     CREATE TABLE compact (name TEXT, part BLOB, value, PRIMARY KEY (name, part)) WITHOUT ROWID;
     CREATE TABLE nullable (key TEXT PRIMARY KEY, value);
     CREATE TABLE caseless (name TEXT COLLATE NOCASE PRIMARY KEY, value);
-    CREATE TABLE computed (id INTEGER PRIMARY KEY, a INTEGER, twice INTEGER AS (a * 2) STORED, thrice AS (a * 3));
+    CREATE TABLE computed (id INTEGER PRIMARY KEY, a INTEGER, twice INTEGER AS (a * 2) STORED, thrice AS (a * 3),
+      more AS (a + 1) UNIQUE);
+    CREATE INDEX by_thrice ON computed (thrice);
+    CREATE TABLE strict_any (k ANY PRIMARY KEY, v ANY, i INT, r REAL, t TEXT, b BLOB) STRICT;
+    CREATE TABLE strict_compact (v ANY, k ANY PRIMARY KEY, n ANY AS (k) STORED) STRICT, WITHOUT ROWID;
     CREATE TABLE ${odd} ("the key" TEXT PRIMARY KEY, "select" INTEGER, "a ""b""" TEXT, 'it''s', "größe" REAL, [x y]);`;
   await using cluster = await startCluster(3, { schema });
   await cluster.node(1).sql(`
@@ -19,7 +23,10 @@ Deno.test("tables with composite keys, no key, WITHOUT ROWID and odd names are r
     INSERT INTO compact VALUES ('n', x'00', 1), ('n', x'', 2.5), ('', x'ff', 'text');
     INSERT INTO nullable VALUES (NULL, 'null'), ('k', 'k');
     INSERT INTO caseless VALUES ('Anna', 1), ('bob', 2);
-    INSERT INTO computed (id, a) VALUES (1, 10), (2, 20);
+    INSERT INTO computed (id, a) VALUES (1, 10), (2, 20), (3, 30), (4, 40);
+    INSERT INTO strict_any VALUES (1, '007', 1, 1, '1', x'01'), ('1', 1.0, NULL, NULL, NULL, NULL),
+      (x'31', '1', 2, 2.5, '', x''), (2.5, 2, 3, 3, '3', x'00');
+    INSERT INTO strict_compact (k, v) VALUES (1, '007'), ('1', 1.0), (2.5, x'');
     INSERT INTO ${odd} VALUES ('k', 1, 'a', 'its', 1.5, 'xy'), ('k''"', 2, '', NULL, NULL, x'01');`);
   await cluster.converge();
   await cluster.node(2).sql(`
@@ -28,7 +35,10 @@ Deno.test("tables with composite keys, no key, WITHOUT ROWID and odd names are r
     UPDATE compact SET value = NULL WHERE part = x'00'; DELETE FROM compact WHERE name = '';
     UPDATE nullable SET value = 'NULL' WHERE key IS NULL;
     UPDATE caseless SET value = 3, name = 'ANNA' WHERE name = 'anna';
-    UPDATE computed SET a = 11 WHERE id = 1;
+    UPDATE computed SET a = 11 WHERE id = 1; REPLACE INTO computed (id, a) VALUES (9, 20);
+    UPDATE OR REPLACE computed SET a = 40 WHERE id = 3;
+    UPDATE strict_any SET v = '08', k = 'moved' WHERE k = 1; DELETE FROM strict_any WHERE k = '1';
+    UPDATE strict_compact SET k = '2', v = k WHERE k = 2.5;
     UPDATE ${odd} SET "select" = 3, "größe" = 2, 'it''s' = 'its' WHERE "the key" = 'k';
     DELETE FROM ${odd} WHERE "the key" = 'k''"';`);
   await cluster.converge();
@@ -39,6 +49,15 @@ Deno.test("tables with composite keys, no key, WITHOUT ROWID and odd names are r
     3n,
   ]]);
   assert.deepEqual(third.read("SELECT a, twice, thrice FROM computed WHERE id = 1"), [[11n, 22n, 33n]]);
+  assert.deepEqual(third.read("SELECT id, more FROM computed ORDER BY id"), [[1n, 12n], [3n, 41n], [
+    9n,
+    21n,
+  ]]);
+  assert.deepEqual(third.read("SELECT typeof(k), v FROM strict_any WHERE v = '08'"), [["text", "08"]]);
+  assert.deepEqual(third.read("SELECT typeof(n), typeof(v) FROM strict_compact WHERE k = '2'"), [[
+    "text",
+    "real",
+  ]]);
   assert.equal(third.count("SELECT count(*) FROM keyless"), 3);
   assert.equal(third.count("SELECT count(*) FROM nullable"), 2);
 });
