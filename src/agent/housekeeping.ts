@@ -71,7 +71,7 @@ export class Housekeeping {
   async #removeSettled(table: string, signal: AbortSignal): Promise<number> {
     const { database, schema, replicate } = this.#options;
     const log = quote(changeLog(table));
-    const waits = replicate ? ON_ITS_WAY : "(log.sequence IS NULL)";
+    const waits = replicate ? ON_ITS_WAY : "(log.sequence IS NULL AND log.state IS NOT -1)";
     const range =
       `SELECT min(id), coalesce((SELECT id FROM ${log} AS log WHERE ${waits} ORDER BY id LIMIT 1), max(id))
       FROM ${log}`;

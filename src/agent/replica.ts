@@ -13,6 +13,9 @@ import type { ReplicationLog } from "../stream/replication_log.ts";
 /** Room in a message for its headers and for a compressed frame around bytes that do not get smaller. */
 const MESSAGE_OVERHEAD_BYTES = 4096;
 
+/** Page cache of the connection that reads change logs from end to end. */
+const READER_CACHE_KB = 512;
+
 /** One database followed by this node: its connections, and capture installed in it. */
 export class Replica implements Disposable {
   readonly config: Config;
@@ -69,6 +72,7 @@ export class Replica implements Disposable {
     using stack = new DisposableStack();
     const database = stack.use(Database.open(config.dbPath));
     const reader = stack.use(Database.open(config.dbPath));
+    reader.exec(`PRAGMA cache_size = -${READER_CACHE_KB}`);
     const listener = {
       onChange: (tables: readonly string[]): void =>
         logger.info("Triggers installed", { tables: tables.join(", ") }),

@@ -163,15 +163,8 @@ export class Fold {
   #accept(table: FollowedTable, key: SqlValue[], event: ChangeEvent, time: StreamTime): boolean {
     const deleted = event.type === "delete" ? time.highest : 0n;
     const { accept } = this.#prepare(table, key);
-    const result = accept.run(
-      ...key.map(bindable),
-      event.ts!,
-      event.node,
-      BigInt(event.hash),
-      deleted,
-      time.expired,
-    );
-    return Number(result.changes) === 1;
+    const version = [event.ts!, event.node, BigInt(event.hash), deleted, time.expired];
+    return this.#database.change(accept, [...key.map(bindable), ...version]) === 1;
   }
 
   /** The event lost against the stored version, or is that version. Its image is kept if another node's change won. */

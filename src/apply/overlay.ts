@@ -162,13 +162,13 @@ export class Overlay {
 }
 
 /**
- * Condition on `log`, a change log: its stream is not applied beyond the change. The position of a change is known once it
- * is acknowledged; one without a position that has come back all the same is found out when it is sent again.
+ * Condition on `log`, a change log: it will be sent, and its stream is not applied beyond it. The position of a change is
+ * known once it is acknowledged; one without a position that has come back all the same is found out when it is sent again.
  */
-export const ON_ITS_WAY = `(log.sequence IS NULL OR log.sequence > coalesce(
+export const ON_ITS_WAY = `(log.state IS NOT -1 AND (log.sequence IS NULL OR log.sequence > coalesce(
     (SELECT max(position.sequence) FROM ${
   quote(POSITION)
-} AS position WHERE position.shard = log.shard), 0))`;
+} AS position WHERE position.shard = log.shard), 0)))`;
 
 function ofLog(column: string): string {
   return `log.${quote(valueColumn(column))}`;

@@ -30,6 +30,7 @@ export function travellingColumns(
 interface ShapeStatements {
   readonly range: Statement;
   readonly exact: ExactRow;
+  readonly firstLarge: Statement;
 }
 
 /** Changes of one table with ids from `first` to `last`. */
@@ -39,13 +40,18 @@ interface ReadAhead {
   readonly changes: ReadonlyMap<bigint, CapturedChange>;
 }
 
-/** How many changes are read ahead. */
-const READ_AHEAD = 127n;
+/** How many changes are read ahead: what lives for long fills V8's young generation, which then grows (measured). */
+const READ_AHEAD = 15n;
 /** SQLite's largest. */
 const MAX_ID = (1n << 63n) - 1n;
+/** A change of more bytes is read by itself and not kept. */
+const LARGE_CHANGE_BYTES = 64 * 1024;
+/** Values of one change that travel, all together. What is more cannot be sent: it would have to be in memory several times. */
+export const MAX_CHANGE_BYTES = 256 * 1024 * 1024;
 
 /** What stands before the values in each row that is read. */
 const FIXED = 5;
+const MAX_DESCRIBED_CHARS = 60;
 
 /**
  * Reads change logs. Every value comes as it was stored, also text that a JavaScript string cannot hold or that the
@@ -79,17 +85,46 @@ export class ChangeReader {
   }
 
   /**
-   * One change, undefined when there is none under that id. Reads ahead, as whoever asks for one mostly asks for the next:
-   * so `forget` must be called whenever changes may have been captured or removed since.
+   * One change, undefined when there is none under that id, or one of more than {@link MAX_CHANGE_BYTES}. Reads ahead, as
+   * whoever asks for one mostly asks for the next: so `forget` must be called whenever changes may have been captured or
+   * removed since.
    */
   one(table: string, id: bigint): CapturedChange | undefined {
     const ahead = this.#ahead.get(table);
     if (ahead && id >= ahead.first && id <= ahead.last) return ahead.changes.get(id);
     // A stranger may name any id.
-    const last = id > MAX_ID - READ_AHEAD ? MAX_ID : id + READ_AHEAD;
+    const end = id > MAX_ID - READ_AHEAD ? MAX_ID : id + READ_AHEAD;
+    const large = this.#firstLarge(table, id, end);
+    if (large === id) return this.#large(table, id);
+    const last = large === undefined ? end : large - 1n;
     const changes = new Map(this.range(table, id, last).map((change) => [change.id, change]));
     this.#ahead.set(table, { first: id, last, changes });
     return changes.get(id);
+  }
+
+  /** Hybrid clock of a change, undefined when there is none under that id. */
+  timeOf(table: string, id: bigint): bigint | undefined {
+    if (!this.#currentShape(table)) return undefined;
+    return this.#database.value(`SELECT ts FROM ${quote(changeLog(table))} WHERE id = ?`, id) as
+      | bigint
+      | undefined;
+  }
+
+  /** Bytes of the values with which a change travels, 0 when there is none under that id. Does not read them. */
+  bytesOf(table: string, id: bigint): number {
+    const shape = this.#currentShape(table);
+    return shape ? this.#database.count(selectBytes(shape), id) : 0;
+  }
+
+  /** The key of a change for a person: `id=7`, long values cut. */
+  describeKey(table: string, id: bigint): string {
+    const key = this.#currentShape(table)?.key ?? [];
+    const values = key.map((column) => `substr(${quote(valueColumn(column))}, 1, ${MAX_DESCRIBED_CHARS})`);
+    const row = this.#database.get(
+      `SELECT ${values.join(", ")} FROM ${quote(changeLog(table))} WHERE id = ?`,
+      id,
+    );
+    return key.map((column, at) => `${column}=${row?.[at]}`).join(", ");
   }
 
   /** Forgets what was read ahead. */
@@ -111,11 +146,26 @@ export class ChangeReader {
       const from = `${quote(changeLog(shape.table))} WHERE id = ?`;
       statements = {
         range: this.#database.prepare(selectChanges(shape)),
-        exact: new ExactRow(this.#database, columnsOf(shape), from),
+        exact: new ExactRow(this.#database, travellingValues(shape), from),
+        firstLarge: this.#database.prepare(selectFirstLarge(shape)),
       };
       this.#statements.set(shape.id, statements);
     }
     return statements;
+  }
+
+  #firstLarge(table: string, first: bigint, last: bigint): bigint | undefined {
+    const shape = this.#currentShape(table);
+    const row = shape && this.#prepare(shape).firstLarge.get(first, last) as unknown as Row | undefined;
+    return row?.[0] as bigint | undefined;
+  }
+
+  /** A large change, unless it is too large. */
+  #large(table: string, id: bigint): CapturedChange | undefined {
+    const shape = this.#currentShape(table)!;
+    if (this.bytesOf(table, id) > MAX_CHANGE_BYTES) return undefined;
+    const row = this.#database.get(selectLarge(shape), id);
+    return row && this.#toChange(shape, row);
   }
 
   #toChange(current: TableShape, row: Row): CapturedChange | undefined {
@@ -133,9 +183,41 @@ function columnsOf(shape: TableShape): string[] {
 }
 
 function selectChanges(shape: TableShape): string {
-  const columns = columnsOf(shape);
-  return `SELECT id, type, ts, shape, ${hasNul(columns)}, ${columns.join(", ")} FROM ${
+  return `${selectValues(shape, columnsOf(shape))} WHERE id BETWEEN ? AND ? ORDER BY id`;
+}
+
+/** A large change by its id. */
+function selectLarge(shape: TableShape): string {
+  return `${selectValues(shape, travellingValues(shape))} WHERE id = ?`;
+}
+
+/** What of a delete does not travel is not read: the row may have been beyond all limits. */
+function travellingValues(shape: TableShape): string[] {
+  return shape.columns.map((column) => {
+    const value = quote(valueColumn(column));
+    return shape.key.includes(column) ? value : `CASE WHEN type <> 'delete' THEN ${value} END`;
+  });
+}
+
+function selectValues(shape: TableShape, values: readonly string[]): string {
+  return `SELECT id, type, ts, shape, ${hasNul(values)}, ${values.join(", ")} FROM ${
     quote(changeLog(shape.table))
-  }
-    WHERE id BETWEEN ? AND ? ORDER BY id`;
+  }`;
+}
+
+/** The first change among some that is too large to be read with its neighbours. */
+function selectFirstLarge(shape: TableShape): string {
+  return `SELECT id FROM ${quote(changeLog(shape.table))}
+    WHERE id BETWEEN ? AND ? AND ${bytesOfAll(columnsOf(shape))} > ${LARGE_CHANGE_BYTES} ORDER BY id LIMIT 1`;
+}
+
+function selectBytes(shape: TableShape): string {
+  const key = shape.key.map((column) => quote(valueColumn(column)));
+  return `SELECT CASE WHEN type = 'delete' THEN ${bytesOfAll(key)} ELSE ${bytesOfAll(columnsOf(shape))} END
+    FROM ${quote(changeLog(shape.table))} WHERE id = ?`;
+}
+
+/** SQLite knows the length of a value without reading what lies on other pages. */
+function bytesOfAll(columns: readonly string[]): string {
+  return `(${columns.map((column) => `coalesce(octet_length(${column}), 0)`).join(" + ")})`;
 }

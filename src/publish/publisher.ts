@@ -15,11 +15,16 @@ import {
 } from "../stream/replication_log.ts";
 import { type BatchPart, messageId } from "../wire/batch.ts";
 import { markPublished } from "./acknowledgement.ts";
-import type { RoundReader, ShardBatch } from "./round.ts";
+import { describeRefusal, markFailed } from "./refusal.ts";
+import type { RefusedChange, RoundReader, ShardBatch } from "./round.ts";
 
 /** Pauses between attempts to publish. */
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 5_000;
+
+/** Parts of a batch that are on their way together: what is sent is in memory. One part may exceed the bytes. */
+const MAX_PARTS_AT_ONCE = 2_048;
+const MAX_BYTES_AT_ONCE = 1 << 20;
 
 export interface PublisherOptions {
   readonly database: Database;
@@ -76,17 +81,33 @@ export class Publisher {
     const { current } = schema;
     if (!mayPublish() || !await rounds.hasPending(current, deadline)) return false;
     await announce(current, deadline);
-    const batches = await rounds.read(current, deadline);
-    if (batches?.length === 0) return false;
-    await Promise.all((batches ?? []).map((batch) => this.#publish(batch, deadline)));
-    return true;
+    const round = await rounds.read(current, deadline);
+    if (!round) return true;
+    await this.#refuse(round.refused, current.logs);
+    await Promise.all(round.batches.map((batch) => this.#publish(batch, deadline)));
+    rounds.release();
+    return round.batches.length > 0 || round.refused.length > 0;
+  }
+
+  async #refuse(changes: readonly RefusedChange[], logs: number): Promise<void> {
+    if (changes.length === 0) return;
+    await markFailed(this.#options.database, this.#options.schema, changes, logs);
+    for (const change of changes) {
+      this.#options.logger.error(describeRefusal(change), {
+        hint:
+          "Other nodes keep what they have of this row. Store such values in pieces, or outside the database.",
+      });
+    }
   }
 
   async #publish(shardBatch: ShardBatch, deadline: AbortSignal): Promise<void> {
     const { shard, batch, changes } = shardBatch;
     const { database, schema, onPublished } = this.#options;
-    const acks = await Promise.all(batch.parts.map((part) => this.#send(shard, part, deadline)));
-    const sequence = Math.max(...acks.map((ack) => ack.sequence));
+    let sequence = 0;
+    for (const group of inGroups(batch.parts)) {
+      const acks = await Promise.all(group.map((part) => this.#send(shard, part, deadline)));
+      sequence = Math.max(sequence, ...acks.map((ack) => ack.sequence));
+    }
     await markPublished(database, schema, changes, { shard, sequence });
     onPublished(shardBatch);
   }
@@ -136,4 +157,19 @@ export class Publisher {
       logger.debug("Streams are not available", { reason: cause.message });
     }
   }
+}
+
+/** Parts in their order, some at a time. */
+function* inGroups(parts: readonly BatchPart[]): Generator<BatchPart[]> {
+  let group: BatchPart[] = [];
+  let bytes = 0;
+  for (const part of parts) {
+    if (group.length === MAX_PARTS_AT_ONCE || (group.length > 0 && bytes + part.bytes > MAX_BYTES_AT_ONCE)) {
+      yield group;
+      [group, bytes] = [[], 0];
+    }
+    group.push(part);
+    bytes += part.bytes;
+  }
+  if (group.length > 0) yield group;
 }

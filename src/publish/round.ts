@@ -1,20 +1,35 @@
-import { type CapturedChange, ChangeReader } from "../capture/change_reader.ts";
+import { type CapturedChange, ChangeReader, MAX_CHANGE_BYTES } from "../capture/change_reader.ts";
 import { yieldToEventLoop } from "../lib/sleep.ts";
 import { GLOBAL_LOG } from "../schema/names.ts";
 import { type Schema, schemaVersion } from "../schema/followed_tables.ts";
 import type { Database } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
-import { type Batch, type BatchLimits, BatchWriter } from "../wire/batch.ts";
+import { type Batch, type BatchLimits, BatchWriter, MAX_PARTS } from "../wire/batch.ts";
 import { IdRanges } from "../lib/id_ranges.ts";
 import type { LoggedChanges } from "./acknowledgement.ts";
 import { ChangeEncoder } from "./encoder.ts";
+import { PartSpool } from "./part_spool.ts";
 
 /** A row of the global log. */
-interface LoggedChange {
+export interface LoggedChange {
   readonly globalId: bigint;
   readonly table: string;
   /** Row id in the table's change log. */
   readonly id: bigint;
+}
+
+/** A change that is too large to be sent. */
+export interface RefusedChange extends LoggedChange {
+  /** Its values, all together. */
+  readonly bytes: number;
+  /** Of the row, for a person; long values are cut. */
+  readonly key: string;
+}
+
+/** What is to be sent now, and what cannot be. */
+export interface Round {
+  readonly batches: readonly ShardBatch[];
+  readonly refused: readonly RefusedChange[];
 }
 
 /** What goes to one shard in one round. */
@@ -34,11 +49,10 @@ export interface RoundLimits extends BatchLimits {
 
 /** The part of a full round, at its end, in which the cut is looked for. */
 const CUT_REGION = 0.1;
-
-interface PendingChange {
-  readonly logged: LoggedChange;
-  readonly change: CapturedChange;
-}
+/** Rows of the global log that are held at a time: few, as what lives for long makes V8's young generation grow. */
+const SLICE_ROWS = 32;
+/** A round ends before a batch has too many parts for its receivers: its last change may still be a large one. */
+const MAX_ROUND_PARTS = MAX_PARTS / 2;
 
 /** A batch in the making; the writer is kept from round to round. */
 interface ShardDraft {
@@ -56,6 +70,7 @@ export class RoundReader {
   readonly #node: bigint;
   readonly #limits: RoundLimits;
   readonly #changes: ChangeReader;
+  readonly #spool: PartSpool;
   readonly #drafts = new Map<number, ShardDraft>();
   #encoder: ChangeEncoder;
 
@@ -65,6 +80,7 @@ export class RoundReader {
     this.#node = node;
     this.#limits = limits;
     this.#changes = new ChangeReader(database, schema);
+    this.#spool = new PartSpool(database);
     this.#encoder = new ChangeEncoder(schema, limits.shards);
   }
 
@@ -77,14 +93,26 @@ export class RoundReader {
     );
   }
 
-  /** The batches of one round, none when nothing is pending; undefined when the schema is not the one given. */
-  async read(schema: Schema, signal: AbortSignal): Promise<ShardBatch[] | undefined> {
+  /** What to send now, nothing when nothing is pending; undefined when the schema is not the one given. */
+  async read(schema: Schema, signal: AbortSignal): Promise<Round | undefined> {
     this.#use(schema);
     return await this.#database.read(async () => {
       if (schemaVersion(this.#database) !== schema.version) return undefined;
-      await this.#encodeAll();
-      return this.#finish();
+      this.#begin();
+      return { refused: await this.#encodeAll(), batches: this.#finish() };
     }, signal);
+  }
+
+  /** Gives back what the last round takes on disk: its batches cannot be sent after that. */
+  release(): void {
+    this.#spool.clear();
+  }
+
+  /** An attempt that broke off may have left something. */
+  #begin(): void {
+    this.#changes.forget();
+    this.#spool.clear();
+    if ([...this.#drafts.values()].some(({ writer }) => writer.count > 0)) this.#drafts.clear();
   }
 
   #use(schema: Schema): void {
@@ -93,61 +121,82 @@ export class RoundReader {
     this.#encoder = new ChangeEncoder(schema, this.#limits.shards);
   }
 
-  async #encodeAll(): Promise<void> {
-    const { maxTransactionRows, scanMaxChanges } = this.#limits;
+  /** Returns the changes that were left out because they cannot be sent. */
+  async #encodeAll(): Promise<RefusedChange[]> {
+    const { maxTransactionRows } = this.#limits;
     const cutFrom = Math.floor(maxTransactionRows * (1 - CUT_REGION));
-    const end: PendingChange[] = [];
-    let last = 0n;
+    const refused: RefusedChange[] = [];
     let count = 0;
-    while (count < maxTransactionRows) {
-      const slice = this.#readSlice(last, Math.min(scanMaxChanges, maxTransactionRows - count));
-      if (slice.length === 0) break;
-      last = slice.at(-1)!.globalId;
-      for (const pending of this.#resolve(slice)) {
-        if (++count > cutFrom) end.push(pending);
-        else this.#encode(pending);
+    let parts = 0;
+    const take = (logged: LoggedChange): boolean => {
+      const change = this.#changes.one(logged.table, logged.id);
+      if (change) [count, parts] = [count + 1, this.#encode(logged, change)];
+      else this.#judge(logged, refused);
+      return parts <= MAX_ROUND_PARTS;
+    };
+    const rest = await this.#scan(0n, (logged) => count < cutFrom && take(logged));
+    if (rest === undefined || parts > MAX_ROUND_PARTS) return refused;
+    const end = await this.#findEnd(rest, maxTransactionRows - count);
+    await this.#scan(rest, (logged) => logged.globalId !== end && take(logged));
+    return refused;
+  }
+
+  /**
+   * Visits rows of the global log in order, from an id on, for as long as `visit` says true; the event loop gets its turn in
+   * between. Returns the id that was the first to hear false.
+   */
+  async #scan(from: bigint, visit: (logged: LoggedChange) => boolean): Promise<bigint | undefined> {
+    const sql = `SELECT id, change_table_id, table_name FROM ${
+      quote(GLOBAL_LOG)
+    } WHERE id >= ? ORDER BY id LIMIT ?`;
+    let sinceYield = 0;
+    for (let next = from;;) {
+      const slice = this.#database.all(sql, next, BigInt(SLICE_ROWS)) as [bigint, bigint, string][];
+      for (const [globalId, id, table] of slice) {
+        if (!visit({ globalId, id, table })) return globalId;
       }
+      if (slice.length < SLICE_ROWS) return undefined;
+      next = slice.at(-1)![0] + 1n;
+      sinceYield += SLICE_ROWS;
+      if (sinceYield < this.#limits.scanMaxChanges) continue;
+      sinceYield = 0;
       await yieldToEventLoop();
     }
-    const isFull = count >= maxTransactionRows && this.#readSlice(last, 1).length > 0;
-    (isFull ? end.slice(0, largestGap(end)) : end).forEach((pending) => this.#encode(pending));
   }
 
-  #readSlice(after: bigint, limit: number): LoggedChange[] {
-    return this.#database
-      .all(
-        `SELECT id, change_table_id, table_name FROM ${quote(GLOBAL_LOG)} WHERE id > ? ORDER BY id LIMIT ?`,
-        after,
-        BigInt(limit),
-      )
-      .map(([globalId, id, table]) => ({
-        globalId: globalId as bigint,
-        table: String(table),
-        id: id as bigint,
-      }));
-  }
-
-  /** The changes behind rows of the global log, in its order, read in as few goes for each table as there are gaps. */
-  #resolve(slice: LoggedChange[]): PendingChange[] {
-    const byTable = Map.groupBy(slice, ({ table }) => table);
-    const found = new Map<string, Map<bigint, CapturedChange>>();
-    for (const [table, rows] of byTable) {
-      const changes = [...IdRanges.of(rows.map(({ id }) => id)).pieces()]
-        .flatMap(([first, last]) => this.#changes.range(table, first, last));
-      found.set(table, new Map(changes.map((change) => [change.id, change])));
-    }
-    return slice.flatMap((logged) => {
-      const change = found.get(logged.table)!.get(logged.id);
-      return change ? [{ logged, change }] : [];
+  /**
+   * Where to end a round that `rows` more changes fill up: at the change that follows the longest pause, as all of a
+   * transaction is close in time. Undefined when what is pending fits. One change at least is left before the end.
+   */
+  async #findEnd(from: bigint, rows: number): Promise<bigint | undefined> {
+    let end: bigint | undefined;
+    let before: bigint | undefined;
+    let longest = -1n;
+    let count = 0;
+    const stopped = await this.#scan(from, ({ globalId, table, id }) => {
+      const ts = this.#changes.timeOf(table, id);
+      if (ts === undefined) return true;
+      if (before !== undefined && ts - before > longest) [longest, end] = [ts - before, globalId];
+      before = ts;
+      return ++count <= rows;
     });
+    return stopped === undefined ? undefined : end;
   }
 
-  #encode({ logged, change }: PendingChange): void {
+  /** A change that is not there waits or was removed; one that is too large will never be sent. */
+  #judge(logged: LoggedChange, refused: RefusedChange[]): void {
+    const bytes = this.#changes.bytesOf(logged.table, logged.id);
+    if (bytes <= MAX_CHANGE_BYTES) return;
+    refused.push({ ...logged, bytes, key: this.#changes.describeKey(logged.table, logged.id) });
+  }
+
+  /** Adds a change to the batch of its shard, and returns how many parts that has. */
+  #encode(logged: LoggedChange, change: CapturedChange): number {
     const shard = this.#encoder.shardOf(change);
     let draft = this.#drafts.get(shard);
     if (!draft) {
       draft = {
-        writer: new BatchWriter(this.#node, this.#limits),
+        writer: new BatchWriter(this.#node, this.#limits, (data) => this.#spool.keep(data)),
         globalIds: new IdRanges(),
         ids: new Map(),
       };
@@ -158,6 +207,7 @@ export class RoundReader {
     const ids = draft.ids.get(logged.table) ?? new IdRanges();
     draft.ids.set(logged.table, ids);
     ids.add(logged.id);
+    return draft.writer.closedParts;
   }
 
   #finish(): ShardBatch[] {
@@ -171,15 +221,4 @@ export class RoundReader {
     }
     return batches;
   }
-}
-
-/** The index before which to cut: after the change that is followed by the longest pause. All of a transaction is close in time. */
-function largestGap(changes: readonly PendingChange[]): number {
-  let cut = changes.length;
-  let longest = -1n;
-  for (let at = 1; at < changes.length; at++) {
-    const gap = changes[at]!.change.ts - changes[at - 1]!.change.ts;
-    if (gap > longest) [longest, cut] = [gap, at];
-  }
-  return cut;
 }

@@ -121,7 +121,16 @@ export class Database implements Disposable {
 
   /** Runs one statement and returns how many rows it changed, those of triggers not counted. */
   run(sql: string, ...parameters: Parameter[]): number {
-    return Number(this.statement(sql).run(...parameters).changes);
+    return this.change(this.statement(sql), parameters);
+  }
+
+  /**
+   * Runs a prepared statement that returns no rows, and returns how many it changed, those of triggers not counted.
+   * Not by `run()`: on Deno 2.9.6 the result of each call is 64 bytes that only a full garbage collection frees.
+   */
+  change(statement: Statement, parameters: readonly Parameter[]): number {
+    statement.get(...parameters);
+    return this.count("SELECT changes()");
   }
 
   all(sql: string, ...parameters: Parameter[]): Row[] {
@@ -171,10 +180,10 @@ export class Database implements Disposable {
 
   async #transact<T>(begin: string, work: () => T | Promise<T>, signal?: AbortSignal): Promise<T> {
     return await retryBusy(async () => {
-      await retryBusy(() => this.statement(begin).run(), signal);
+      await retryBusy(() => this.statement(begin).get(), signal);
       try {
         const result = await work();
-        await retryBusy(() => this.statement("COMMIT").run(), signal);
+        await retryBusy(() => this.statement("COMMIT").get(), signal);
         return result;
       } catch (error) {
         if (this.#db.isTransaction) this.#db.exec("ROLLBACK");

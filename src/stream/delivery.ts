@@ -33,14 +33,13 @@ export function parseDelivery(reply: string): Delivery | undefined {
 }
 
 export function toLogMessage(message: Msg, delivery: Delivery): LogMessage {
-  const { buffer, byteOffset, byteLength } = message.data;
   return {
     stream: delivery.stream,
     sequence: delivery.streamSequence,
     timeNs: delivery.timeNs,
     headers: readHeaders(message),
-    // A plain Uint8Array over the same bytes: what comes from the socket is a Buffer, which some libraries treat otherwise.
-    data: new Uint8Array(buffer, byteOffset, byteLength),
+    // A copy: what comes from the socket is a view of a larger buffer, which would live as long as the smallest message in it.
+    data: Uint8Array.from(message.data),
   };
 }
 

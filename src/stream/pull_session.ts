@@ -5,7 +5,7 @@ import { type ConsumerSettings, deleteSubject, type JetStreamApi, pullSubject } 
 /** How many messages one pull asks for. */
 export const PULL_MESSAGES = 4_096;
 /** How many bytes one pull asks for; at least a few of the largest messages. */
-export const PULL_BYTES = 8 << 20;
+export const PULL_BYTES = 1 << 20;
 
 /** The server ends a pull after this time; the next one follows at once. */
 const PULL_EXPIRES_MS = 30_000;
@@ -54,7 +54,7 @@ export class PullSession implements Disposable {
     this.#connection = connection;
     this.#stream = stream;
     this.#owner = owner;
-    this.#pullBytes = Math.max(PULL_BYTES, 2 * (connection.info?.max_payload ?? 0));
+    this.#pullBytes = PULL_BYTES;
     this.#subscription = connection.subscribe(`${this.#inbox}.*`, {
       callback: (error, message) => error === null ? this.#receive(message) : this.lose(error),
     });

@@ -8,6 +8,7 @@ export interface LogMessage {
   readonly timeNs: bigint;
   /** Header fields by lower-case name; only those that this program sets ({@link HEADER_BATCH}, {@link HEADER_PART}). */
   readonly headers: ReadonlyMap<string, string>;
+  /** The reader's own: nobody changes it. */
   readonly data: Uint8Array;
 }
 

@@ -19,6 +19,12 @@ export const MAX_PARTS = 100_000;
 /** Largest event that is put together from parts: SQLite's default limit of a row is 10^9 bytes. */
 export const MAX_EVENT_BYTES = 1 << 30;
 
+/**
+ * A message takes no further event when it holds as many bytes. What is smaller is garbage sooner, before V8 moves it to
+ * where only a full collection finds it: nodes take 40 MB less than with messages of 1 MB, and are not slower (measured).
+ */
+const FULL_MESSAGE_BYTES = 128 * 1024;
+
 const BATCH_HASH_CHARS = 16;
 const MESSAGE_HASH_CHARS = 32;
 const MAX_INT64 = 0x7fff_ffff_ffff_ffffn;
@@ -27,8 +33,10 @@ const PART = /^([1-9]\d{0,5})\/([1-9]\d{0,5})$/;
 
 /** One message of a batch. */
 export interface BatchPart {
-  /** What the message holds, compressed if that was asked for. */
+  /** What the message holds, compressed if that was asked for; see {@link KeepContent}. */
   readonly data: Uint8Array;
+  /** Length of {@link data}. */
+  readonly bytes: number;
   /** The header fields to send along: both for a part, neither for a message that is a batch of its own. */
   readonly batch: string | undefined;
   readonly part: string | undefined;
@@ -53,6 +61,15 @@ export interface BatchLimits {
   readonly compress: boolean;
 }
 
+/** Puts the content of a part somewhere and returns how to get it back: a batch may be larger than memory. */
+export type KeepContent = (data: Uint8Array) => () => Uint8Array;
+
+/** Content of a part that is complete. */
+interface KeptPart {
+  readonly bytes: number;
+  readonly load: () => Uint8Array;
+}
+
 /**
  * Encodes events and cuts them into messages: between two events wherever possible, and through an event only when it
  * exceeds a message by itself. The same events under the same limits always become the same batch.
@@ -61,8 +78,9 @@ export interface BatchLimits {
 export class BatchWriter {
   readonly #node: bigint;
   readonly #limits: BatchLimits;
+  readonly #keepContent: KeepContent;
   readonly #writer = new CborWriter(64 * 1024);
-  #data: Uint8Array[] = [];
+  #kept: KeptPart[] = [];
   #contents: Hash | undefined;
   /** Events in the message that is being filled. */
   #events = 0;
@@ -70,12 +88,13 @@ export class BatchWriter {
   #firstTs = 0n;
   #lastTs = 0n;
 
-  constructor(node: bigint, limits: BatchLimits) {
+  constructor(node: bigint, limits: BatchLimits, keepContent: KeepContent = (data) => () => data) {
     if (limits.maxBatch < 1 || limits.maxMessageBytes < 1) {
       throw new RangeError("Cannot batch: limit below 1");
     }
     this.#node = node;
     this.#limits = limits;
+    this.#keepContent = keepContent;
   }
 
   /** How many events were added since the last {@link finish}. */
@@ -85,14 +104,15 @@ export class BatchWriter {
 
   /** How many parts are complete: a batch of more than {@link MAX_PARTS} is refused by {@link finish}. */
   get closedParts(): number {
-    return this.#data.length;
+    return this.#kept.length;
   }
 
   /** Adds one event, and returns its content hash. @param values in the order of `shape.columns` */
   add(shape: EventShape, type: ChangeType, id: bigint, ts: bigint, values: readonly SqlValue[]): number {
     const { maxBatch, maxMessageBytes } = this.#limits;
     const writer = this.#writer;
-    if (this.#events >= maxBatch) this.#close(writer.length);
+    const isFull = this.#events >= maxBatch || (this.#events > 0 && writer.length >= FULL_MESSAGE_BYTES);
+    if (isFull) this.#close(writer.length);
     const start = writer.length;
     const hash = writeEvent(writer, shape, this.#node, type, id, ts, values);
     if (writer.length > maxMessageBytes && start > 0) this.#close(start);
@@ -107,10 +127,13 @@ export class BatchWriter {
   finish(): Batch {
     if (this.#count === 0) throw new RangeError("Cannot finish batch: it is empty");
     // A single message needs no name, so nothing is hashed for it.
-    this.#close(this.#writer.length, this.#data.length > 0);
+    this.#close(this.#writer.length, this.#kept.length > 0);
     const name = this.#name();
-    const parts = this.#data.map((data, index, { length }) => ({
-      data,
+    const parts = this.#kept.map(({ bytes, load }, index, { length }) => ({
+      get data(): Uint8Array {
+        return load();
+      },
+      bytes,
       batch: name,
       part: name === undefined ? undefined : `${index + 1}/${length}`,
     }));
@@ -142,14 +165,15 @@ export class BatchWriter {
   }
 
   #keep(start: number, end: number, named: boolean): void {
-    if (this.#data.length === MAX_PARTS) {
+    if (this.#kept.length === MAX_PARTS) {
       throw new RangeError(`Cannot cut batch: it has more than ${MAX_PARTS} parts`);
     }
     const content = this.#writer.bytes.subarray(start, end);
     if (named) this.#hashContent(content);
     // A piece that starts in the middle of a BLOB may look like a frame; inside a real one nobody takes it for that.
     const framed = this.#limits.compress || isCompressed(content);
-    this.#data.push(framed ? compress(content) : content.slice());
+    const data = framed ? compress(content) : content.slice();
+    this.#kept.push({ bytes: data.length, load: this.#keepContent(data) });
   }
 
   /** Contents are hashed before compression: another release of zstd must not make another batch of the same changes. */
@@ -161,12 +185,12 @@ export class BatchWriter {
   #name(): string | undefined {
     if (this.#contents === undefined) return undefined;
     const hash = batchHash(this.#contents);
-    return `${this.#node}-${this.#firstTs}-${this.#lastTs}-${this.#data.length}-${hash}`;
+    return `${this.#node}-${this.#firstTs}-${this.#lastTs}-${this.#kept.length}-${hash}`;
   }
 
   #reset(): void {
     this.#writer.clear();
-    this.#data = [];
+    this.#kept = [];
     this.#contents = undefined;
     this.#events = 0;
     this.#count = 0;
@@ -237,7 +261,7 @@ export function parsePart(text: string): PartNumber {
  * event that was cut have to be in memory. Throws a WireError for anything malformed, which may be after the first events
  * were yielded: apply them in a transaction.
  *
- * @param parts contents of the messages, compressed or not
+ * @param parts contents of the messages, compressed or not; they must not change afterwards, as BLOBs may be views of them
  * @param name of the batch that they are to be; its hash is compared at the end
  */
 export function* decodeParts(
@@ -245,41 +269,69 @@ export function* decodeParts(
   decoder: EventDecoder = new EventDecoder(),
   name?: BatchName,
 ): Generator<ChangeEvent[], void, undefined> {
-  let pending: Uint8Array[] = [];
-  let size = 0;
-  let due = 1;
+  const cut = new CutEvent();
   const contents = name && createHash("sha256");
+  let due = 0;
   for (const part of parts) {
-    const content = decompress(part, MAX_MESSAGE_BYTES);
-    if (contents) hashPart(contents, content);
-    pending.push(content);
-    size += content.length;
-    if (size > MAX_EVENT_BYTES) {
-      throw new WireError(`Cannot decode batch: an event exceeds ${MAX_EVENT_BYTES} bytes`);
+    let bytes = decompress(part, MAX_MESSAGE_BYTES);
+    if (contents) hashPart(contents, bytes);
+    if (cut.size > 0) {
+      cut.append(bytes, due);
+      if (cut.size < due) continue;
+      bytes = cut.bytes;
     }
-    if (size < due) continue;
-    const bytes = joined(pending, size);
     const { consumed, needed } = yield* decoder.decodePrefix(bytes);
-    size -= consumed;
-    pending = size === 0 ? [] : [bytes.subarray(consumed)];
-    // A cut event is tried again when it may be whole and has doubled: else its time would grow with its parts' square.
-    due = Math.max(1, needed - consumed, size * 2);
+    if (consumed > 0 || cut.size === 0) cut.begin(bytes.subarray(consumed));
+    due = Math.max(needed - consumed, cut.size * RETRY_GROWTH);
   }
-  if (size > 0) yield decoder.decode(joined(pending, size));
+  if (cut.size > 0) yield decoder.decode(cut.bytes);
   if (contents && batchHash(contents) !== name.hash) {
     throw new WireError("Cannot decode batch: its parts are not those that it is named after");
   }
 }
 
-function joined(pieces: readonly Uint8Array[], size: number): Uint8Array {
-  if (pieces.length === 1) return pieces[0] as Uint8Array;
-  const whole = new Uint8Array(size);
-  let position = 0;
-  for (const piece of pieces) {
-    whole.set(piece, position);
-    position += piece.length;
+/** A cut event is tried again when it may be whole and has grown by this: else its time would grow with its parts' square. */
+const RETRY_GROWTH = 1.25;
+/** Memory that is set aside for an event which claims to be as long, before it has come. */
+const MAX_TRUSTED_BYTES = 64 * 1024 * 1024;
+
+/** The pieces of an event that was cut, put together as they come. */
+class CutEvent {
+  #memory: Uint8Array = new Uint8Array(0);
+  #size = 0;
+
+  /** 0 when there is none. */
+  get size(): number {
+    return this.#size;
   }
-  return whole;
+
+  /** A view of what has come. */
+  get bytes(): Uint8Array {
+    return this.#memory.subarray(0, this.#size);
+  }
+
+  /** Starts with the first piece; none when it is empty. Never writes over the one before: events may be views of that. */
+  begin(piece: Uint8Array): void {
+    this.#memory = piece;
+    this.#size = piece.length;
+  }
+
+  /** @param expected how many bytes it takes at least to go on */
+  append(piece: Uint8Array, expected: number): void {
+    const size = this.#size + piece.length;
+    if (size > MAX_EVENT_BYTES) {
+      throw new WireError(`Cannot decode batch: an event exceeds ${MAX_EVENT_BYTES} bytes`);
+    }
+    if (size > this.#memory.length) {
+      // Room for one piece more than expected: little comes after a large value.
+      const trusted = Math.min(expected, Math.max(MAX_TRUSTED_BYTES, size * 2)) + piece.length;
+      const memory = new Uint8Array(Math.max(size, trusted));
+      memory.set(this.bytes);
+      this.#memory = memory;
+    }
+    this.#memory.set(piece, this.#size);
+    this.#size = size;
+  }
 }
 
 /** Hostile text is shown, but not all of it. */

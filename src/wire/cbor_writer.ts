@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import { FLOAT64, MAJOR, MAX_HEAD_BYTES, NULL, TAG_RAW_TEXT } from "./cbor_format.ts";
 import { RawText, type SqlValue } from "./event.ts";
 
@@ -8,6 +9,8 @@ const MAX_KEPT_BYTES = 4 * 1024 * 1024;
 const MAX_UTF8_BYTES = 3;
 /** Up to this many characters a loop in JavaScript beats a call of TextEncoder (measured on Deno 2.9.6). */
 const SHORT_TEXT_CHARS = 48;
+/** From this many characters on it is worth counting the bytes first, and so taking a third of the memory. */
+const LONG_TEXT_CHARS = 256 * 1024;
 /** Up to this many bytes a loop in JavaScript beats `TypedArray.set`. */
 const SHORT_COPY_BYTES = 16;
 
@@ -42,8 +45,15 @@ export class CborWriter {
 
   /** Drops the first bytes and moves the rest to the front. */
   discard(count: number): void {
-    this.bytes.copyWithin(0, count, this.length);
-    this.length -= count;
+    const rest = this.bytes.subarray(count, this.length);
+    // One large event must not keep its memory for as long as a batch of small ones lasts.
+    if (this.bytes.length > MAX_KEPT_BYTES && rest.length < MAX_KEPT_BYTES / 2) {
+      this.#use(new Uint8Array(MAX_KEPT_BYTES));
+      this.bytes.set(rest);
+    } else {
+      this.bytes.copyWithin(0, count, this.length);
+    }
+    this.length = rest.length;
   }
 
   /** Makes room for so many more bytes. */
@@ -53,7 +63,9 @@ export class CborWriter {
   }
 
   #grow(needed: number): void {
-    const grown = new Uint8Array(Math.max(needed, this.bytes.length * 2));
+    // Twice as much for many small items; for a large one a little more than it takes, as little comes after it.
+    const room = needed > MAX_KEPT_BYTES ? needed * 1.125 : this.bytes.length * 2;
+    const grown = new Uint8Array(Math.max(needed, Math.ceil(room)));
     grown.set(this.bytes.subarray(0, this.length));
     this.#use(grown);
   }
@@ -171,7 +183,8 @@ export class CborWriter {
   #writeAnyText(value: string): void {
     const start = this.length;
     const guess = start + headBytes(value.length);
-    this.reserve(value.length * MAX_UTF8_BYTES + MAX_HEAD_BYTES);
+    const atMost = value.length > LONG_TEXT_CHARS ? Buffer.byteLength(value) : value.length * MAX_UTF8_BYTES;
+    this.reserve(atMost + MAX_HEAD_BYTES);
     const { written } = textEncoder.encodeInto(value, this.bytes.subarray(guess));
     const place = start + headBytes(written);
     if (place !== guess) this.bytes.copyWithin(place, guess, guess + written);

@@ -24,6 +24,11 @@ const OPTIONS = { params: { [constants.ZSTD_c_compressionLevel]: 2 } } as const;
  */
 const MIN_COMPRESSED_BYTES = 512;
 
+/** Few messages shrink to less than one part in so many. */
+const USUAL_RATIO = 64;
+/** What zlib takes for a piece of its output by itself. */
+const MIN_CHUNK_BYTES = 16 * 1024;
+
 const MAGIC = [0x28, 0xb5, 0x2f, 0xfd] as const;
 /** Frame header descriptor: one segment, content size in two bytes, which count from 256 (RFC 8878, 3.1.1.1). */
 const STORED_DESCRIPTOR_2 = 0x60;
@@ -56,12 +61,17 @@ export function decompress(bytes: Uint8Array, maxBytes: number = MAX_MESSAGE_BYT
   if (frame.end !== bytes.length) throw damaged("frame does not end with the message");
   const size = frame.contentSize ?? 0;
   if (size > maxBytes) return tooLarge(maxBytes);
-  return frame.stored ?? unpack(bytes, maxBytes);
+  return frame.stored ?? unpack(bytes, size, maxBytes);
 }
 
-function unpack(bytes: Uint8Array, maxBytes: number): Uint8Array {
+/** `claimed`: the size that the frame's header gives, 0 for none. */
+function unpack(bytes: Uint8Array, claimed: number, maxBytes: number): Uint8Array {
+  // Room for all of it: else zlib collects pieces of 16 KB and joins them, which takes twice the memory. V8 lets some
+  // 50 MB of such buffers lie about before it looks. Whoever claims too much gets pieces all the same.
+  const room = Math.min(claimed, bytes.length * USUAL_RATIO) + 1;
   try {
-    const content = zstdDecompressSync(bytes, { maxOutputLength: maxBytes });
+    const options = { maxOutputLength: maxBytes, chunkSize: Math.max(room, MIN_CHUNK_BYTES) };
+    const content = zstdDecompressSync(bytes, options);
     return new Uint8Array(content.buffer, content.byteOffset, content.byteLength);
   } catch (cause) {
     throw new WireError(`Cannot decompress message: ${messageOf(cause)}`, { cause });

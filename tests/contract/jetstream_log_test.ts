@@ -5,6 +5,7 @@ import { StreamError } from "../../src/lib/errors.ts";
 import { sleep } from "../../src/lib/sleep.ts";
 import { JetStreamLog } from "../../src/stream/jetstream_log.ts";
 import type { LogMessage, ReplicationLog } from "../../src/stream/replication_log.ts";
+import { PULL_BYTES } from "../../src/stream/pull_session.ts";
 import { connectToNats } from "../../src/nats/connection.ts";
 import { eventually } from "../support/eventually.ts";
 import { freePort, natsServerBinary } from "../support/nats_server.ts";
@@ -150,10 +151,10 @@ Deno.test("a slow reader buffers a bounded amount and loses nothing", async () =
     assert.equal(sequence, ++count);
     // A round trip behind what the server has sent: by then it has sent all that it was asked for.
     if (count <= 3) {
-      await eventually("a pull has arrived", () => connection.stats().inBytes > 7 << 20);
+      await eventually("a pull has arrived", () => connection.stats().inBytes > 0.8 * PULL_BYTES);
       for (let i = 0; i < 20; i++) await reader.streams();
       assert.ok(
-        connection.stats().inBytes < 13 << 20,
+        connection.stats().inBytes < 2.5 * PULL_BYTES,
         `${connection.stats().inBytes} bytes for ${count} messages`,
       );
     }

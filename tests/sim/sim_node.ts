@@ -102,7 +102,7 @@ export class SimNode implements Disposable {
     const { sending, behind, schema, rounds } = this.#running;
     if (sending.length > 0 || behind.size > 0) return "waits";
     await schema.refresh(forever);
-    const batches = await rounds.read(schema.current, forever) ?? [];
+    const { batches } = await rounds.read(schema.current, forever) ?? { batches: [] };
     this.#running.sending = batches.map((shardBatch) => ({
       shardBatch,
       acks: shardBatch.batch.parts.map(() => undefined),

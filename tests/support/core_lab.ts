@@ -191,7 +191,7 @@ export class CoreLab implements AsyncDisposable {
   async read(): Promise<ShardBatch[]> {
     const never = new AbortController().signal;
     await this.schema.refresh(never);
-    return await this.rounds.read(this.schema.current, never) ?? [];
+    return [...(await this.rounds.read(this.schema.current, never))?.batches ?? []];
   }
 
   /** The stream's messages of a part. */
