@@ -12,7 +12,7 @@ Deno.test("tables with composite keys, no key, WITHOUT ROWID, STRICT and generat
     CREATE TABLE caseless (name TEXT COLLATE NOCASE PRIMARY KEY, value);
     CREATE TABLE computed (id INTEGER PRIMARY KEY, a INTEGER, twice INTEGER AS (a * 2) STORED, thrice AS (a * 3),
       more AS (a + 1) UNIQUE);
-    CREATE INDEX by_thrice ON computed (thrice);
+    CREATE INDEX by_thrice ON computed (thrice); CREATE UNIQUE INDEX by_twice ON computed (twice + 1);
     CREATE TABLE strict_any (k ANY PRIMARY KEY, v ANY, i INT, r REAL, t TEXT, b BLOB) STRICT;
     CREATE TABLE strict_compact (v ANY, k ANY PRIMARY KEY, n ANY AS (k) STORED) STRICT, WITHOUT ROWID;
     CREATE TABLE ${odd} ("the key" TEXT PRIMARY KEY, "select" INTEGER, "a ""b""" TEXT, 'it''s', "größe" REAL, [x y]);`;
