@@ -48,10 +48,11 @@ const MAX_ID = (1n << 63n) - 1n;
 const LARGE_CHANGE_BYTES = 64 * 1024;
 /** Values of one change that travel, all together. What is more cannot be sent: it would have to be in memory several times. */
 export const MAX_CHANGE_BYTES = 256 * 1024 * 1024;
+/** Of a value of a key, in a message to a person. */
+const MAX_DESCRIBED_CHARS = 60;
 
 /** What stands before the values in each row that is read. */
 const FIXED = 5;
-const MAX_DESCRIBED_CHARS = 60;
 
 /**
  * Reads change logs. Every value comes as it was stored, also text that a JavaScript string cannot hold or that the

@@ -16,7 +16,7 @@ import {
 import { type BatchPart, messageId } from "../wire/batch.ts";
 import { markPublished } from "./acknowledgement.ts";
 import { describeRefusal, markFailed } from "./refusal.ts";
-import type { RefusedChange, RoundReader, ShardBatch } from "./round.ts";
+import type { Round, RoundReader, ShardBatch } from "./round.ts";
 
 /** Pauses between attempts to publish. */
 const FIRST_PAUSE_MS = 50;
@@ -83,16 +83,16 @@ export class Publisher {
     await announce(current, deadline);
     const round = await rounds.read(current, deadline);
     if (!round) return true;
-    await this.#refuse(round.refused, current.logs);
+    await this.#refuse(round);
     await Promise.all(round.batches.map((batch) => this.#publish(batch, deadline)));
     rounds.release();
     return round.batches.length > 0 || round.refused.length > 0;
   }
 
-  async #refuse(changes: readonly RefusedChange[], logs: number): Promise<void> {
-    if (changes.length === 0) return;
-    await markFailed(this.#options.database, this.#options.schema, changes, logs);
-    for (const change of changes) {
+  async #refuse(round: Round): Promise<void> {
+    if (round.refused.length === 0) return;
+    await markFailed(this.#options.schema, this.#options.database, round);
+    for (const change of round.refused) {
       this.#options.logger.error(describeRefusal(change), {
         hint:
           "Other nodes keep what they have of this row. Store such values in pieces, or outside the database.",

@@ -5,22 +5,16 @@ import { hasTable } from "../schema/own_tables.ts";
 import { changeLog, GLOBAL_LOG, QUARANTINE } from "../schema/names.ts";
 import type { Database } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
-import type { RefusedChange } from "./round.ts";
+import type { RefusedChange, Round } from "./round.ts";
 
 /**
  * Notes that changes will never be sent (state −1), so that nothing waits for them. The quarantine says so to a person: the
- * other nodes keep what they have of these rows. `logs`: of the schema under which they were read; logs that were made anew
- * since then hold other changes.
+ * other nodes keep what they have of these rows.
  */
-export async function markFailed(
-  database: Database,
-  schema: SchemaTracker,
-  changes: readonly RefusedChange[],
-  logs: number,
-): Promise<void> {
+export async function markFailed(schema: SchemaTracker, database: Database, round: Round): Promise<void> {
   await schema.write(() => {
-    if (schema.current.logs !== logs) return;
-    for (const change of changes) {
+    if (schema.current.logs !== round.logs) return;
+    for (const change of round.refused) {
       const log = changeLog(presentTable(schema.current, change.table));
       if (hasTable(database, log)) {
         database.run(`UPDATE ${quote(log)} SET state = -1 WHERE id = ?`, change.id);

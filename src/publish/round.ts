@@ -30,6 +30,8 @@ export interface RefusedChange extends LoggedChange {
 export interface Round {
   readonly batches: readonly ShardBatch[];
   readonly refused: readonly RefusedChange[];
+  /** As in {@link LoggedChanges}. */
+  readonly logs: number;
 }
 
 /** What goes to one shard in one round. */
@@ -99,7 +101,7 @@ export class RoundReader {
     return await this.#database.read(async () => {
       if (schemaVersion(this.#database) !== schema.version) return undefined;
       this.#begin();
-      return { refused: await this.#encodeAll(), batches: this.#finish() };
+      return { refused: await this.#encodeAll(), batches: this.#finish(), logs: schema.logs };
     }, signal);
   }
 

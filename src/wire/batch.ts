@@ -269,8 +269,8 @@ export function* decodeParts(
   decoder: EventDecoder = new EventDecoder(),
   name?: BatchName,
 ): Generator<ChangeEvent[], void, undefined> {
-  const cut = new CutEvent();
   const contents = name && createHash("sha256");
+  const cut = new CutEvent();
   let due = 0;
   for (const part of parts) {
     let bytes = decompress(part, MAX_MESSAGE_BYTES);
