@@ -93,7 +93,8 @@ function selectOthers(options: RowSqlOptions, kind: FollowedTable, condition: st
 
 /** The rows of one kind and of other keys that hold the event's values in a UNIQUE index which is carried. */
 export function selectClashing(options: RowSqlOptions, kind: FollowedTable, index: UniqueIndex): string {
-  return selectOthers(options, kind, holdsUnique(index, (column) => parameter(options, column)));
+  const event = { value: (column: string): string => parameter(options, column), from: () => [] };
+  return selectOthers(options, kind, holdsUnique(index, event));
 }
 
 /** The rows of one kind and of other keys that hold the values which the arriving row has in a UNIQUE index. */
@@ -103,9 +104,12 @@ export function selectClashingWithArriving(
   index: UniqueIndex,
 ): string {
   const arriving = arrivingTable(kind);
-  const source = (column: string): string => `(SELECT ${quote(column)} FROM ${arriving})`;
+  const row = {
+    value: (column: string): string => `(SELECT ${quote(column)} FROM ${arriving})`,
+    from: () => [arriving],
+  };
   const isIn = index.where === undefined ? "" : ` AND (SELECT (${index.where.sql}) FROM ${arriving})`;
-  return selectOthers(options, kind, holdsUnique(index, source, () => arriving) + isIn);
+  return selectOthers(options, kind, holdsUnique(index, row) + isIn);
 }
 
 function arrivingTable(table: FollowedTable): string {

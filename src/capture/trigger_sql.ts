@@ -10,7 +10,7 @@ import {
   replacedKeys,
   valueColumn,
 } from "../schema/names.ts";
-import { hasNull, holdsUnique, sameKey } from "../schema/row_conditions.ts";
+import { hasNull, holdsUnique, newRow, sameKey } from "../schema/row_conditions.ts";
 import type { FollowedTable } from "../schema/followed_tables.ts";
 
 /**
@@ -236,7 +236,7 @@ function addReplaceTriggers(
   const note = (...but: ((column: string) => string)[]): string[] =>
     table.uniques.map((index) =>
       `INSERT INTO ${notes} (${columns}) SELECT ${keys} FROM ${quote(table.name)} AS row
-    WHERE ${holdsUnique(index, ofNew)}${
+    WHERE ${holdsUnique(index, newRow(index))}${
         but.map((itself) => ` AND NOT (${isSame(table, "row", itself)})`).join("")
       }`
     );

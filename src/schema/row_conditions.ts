@@ -35,26 +35,45 @@ export function isRow(table: FollowedTable, left: string, right: (column: string
     : `${same} AND ${hasNull(table.nullKey, (name) => `${left}.${quote(name)}`)}`;
 }
 
+/** A row that need not be in its table, as SQL sees it. */
+export interface OtherRow {
+  /** Its value of a column. */
+  readonly value: (column: string) => string;
+  /** What to select from to have these columns of it, one row each; several where one alone does not tell all. */
+  readonly from: (columns: readonly string[]) => string[];
+}
+
 /**
  * A condition on `row`, a row of the table: it is in a UNIQUE index under the values that another row has there. Whether
  * that other row meets the condition of a partial index is not asked.
- *
- * @param source where the other row's value of a column comes from
- * @param other what to select from to have these columns of the other row
  */
-export function holdsUnique(
-  { terms, where }: UniqueIndex,
-  source: (column: string) => string,
-  other: (columns: readonly string[]) => string = (columns) => oneRow(columns, source),
-): string {
-  const conditions = terms.map(({ sql, column, columns, collation }) =>
-    column === undefined
-      // A collation inside the expression must not be taken for that of the index.
-      ? `(${sql}) COLLATE ${quote(collation)} = (SELECT (${sql}) FROM ${other(columns)})`
-      : `row.${sql} = ${source(column)} COLLATE ${quote(collation)}`
-  );
+export function holdsUnique({ terms, where }: UniqueIndex, other: OtherRow): string {
+  const conditions = terms.map(({ sql, column, columns, collation }) => {
+    const collate = `COLLATE ${quote(collation)}`;
+    if (column !== undefined) return `row.${sql} = ${other.value(column)} ${collate}`;
+    const values = other.from(columns).map((from) => `(SELECT (${sql}) FROM ${from})`);
+    // A collation inside the expression must not be taken for that of the index.
+    return `(${sql}) ${collate} IN (${values.join(", ")})`;
+  });
   if (where !== undefined) conditions.push(`(${where.sql})`);
   return conditions.join(" AND ");
+}
+
+/**
+ * The NEW of a trigger: it has the collations of its columns, but in an expression not their types, which convert what they
+ * are compared with. A CAST has, but changes what is not of the type, say a text in an INTEGER column; so both are tried.
+ */
+export function newRow({ types }: UniqueIndex): OtherRow {
+  const value = (column: string): string => `NEW.${quote(column)}`;
+  const typed = (column: string): string =>
+    types[column] === undefined ? value(column) : `CAST(${value(column)} AS ${types[column]})`;
+  return {
+    value,
+    from: (columns) =>
+      [value, typed]
+        .slice(0, columns.some((column) => types[column] !== undefined) ? 2 : 1)
+        .map((source) => oneRow(columns, source)),
+  };
 }
 
 /** A table of one row. */

@@ -128,7 +128,7 @@ function readTable(database: Database, name: string, withoutRowid: boolean): Tab
     keyMayBeNull: !withoutRowid && indexes.some((row) => row[1] === "pk") &&
       all.some((row) => row[3] !== 0n && row[2] === 0n),
     uniques: readUniques(database, name, indexes, {
-      names: [...all.map((row) => String(row[0])), ...keyIsRowid ? [rowid] : []],
+      types: new Map([...keyed.columns, ...all.map(toColumn)].map(({ name, type }) => [name, type])),
       generated: all.filter((row) => row[4] !== 0n).map((row) => String(row[0])),
       key: keyed.key,
     }),

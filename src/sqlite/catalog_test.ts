@@ -96,6 +96,7 @@ Deno.test("UNIQUE indexes besides the key are read with terms, collation and con
     ],
     where: { sql: "c > 0", columns: ["c"] },
     sources: [],
+    types: { b: "TEXT" },
   });
   assert.deepEqual(uniques.map(({ terms }) => terms.length).toSorted(), [1, 2]);
 });

@@ -21,6 +21,8 @@ export interface UniqueIndex {
   readonly where: Expression | undefined;
   /** The columns that the generated ones among its columns are computed from. */
   readonly sources: readonly string[];
+  /** Of the columns in its expressions that convert what they are compared with: name to type, as CAST takes it. */
+  readonly types: Readonly<Record<string, string>>;
 }
 
 /** A term of any index. */
@@ -41,8 +43,8 @@ export function readTerms(database: Database, index: string): IndexTerm[] {
 
 /** The columns of a table, as far as its indexes are concerned. */
 export interface IndexedColumns {
-  /** All of them. */
-  readonly names: readonly string[];
+  /** All of them, and their types as declared. */
+  readonly types: ReadonlyMap<string, string>;
   readonly generated: readonly string[];
   readonly key: readonly KeyColumn[];
 }
@@ -56,14 +58,19 @@ export function readUniques(
   database: Database,
   table: string,
   indexes: readonly Row[],
-  { names, generated, key }: IndexedColumns,
+  { types, generated, key }: IndexedColumns,
 ): UniqueIndex[] {
   const sql = database.value("SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?", table);
+  const names = [...types.keys()];
   const computedFrom = generated.length > 0 ? namedInColumns(String(sql), names) : new Map();
   const uniques = indexes
     .filter(([, origin]) => origin !== "pk")
     .map(([name]) => readUnique(database, String(name), names))
-    .map((index) => ({ ...index, sources: sourcesOf(index, generated, computedFrom) }))
+    .map((index) => ({
+      ...index,
+      sources: sourcesOf(index, generated, computedFrom),
+      types: typesOf(index, types),
+    }))
     .filter((index) => !holdsKey(index, key));
   return [...new Map(uniques.map((index) => [JSON.stringify(index), index])).values()];
 }
@@ -72,7 +79,7 @@ function readUnique(
   database: Database,
   name: string,
   columns: readonly string[],
-): Omit<UniqueIndex, "sources"> {
+): Omit<UniqueIndex, "sources" | "types"> {
   const sql = database.value("SELECT sql FROM sqlite_schema WHERE type = 'index' AND name = ?", name);
   const parsed = typeof sql === "string" ? parseIndexSql(sql, columns) : undefined;
   const terms = readTerms(database, name).map(({ name: column, collation }, at) => {
@@ -80,6 +87,24 @@ function readUnique(
     return { ...expression, collation, column };
   });
   return { terms, where: parsed?.where };
+}
+
+function typesOf(
+  { terms }: Pick<UniqueIndex, "terms">,
+  types: ReadonlyMap<string, string>,
+): Record<string, string> {
+  const named = terms.flatMap(({ column, columns }) => column === undefined ? columns : []);
+  return Object.fromEntries(
+    named.map((column) => [column, castType(types.get(column) ?? "")]).filter(([, type]) => type !== ""),
+  );
+}
+
+/** See https://sqlite.org/datatype3.html#determination_of_column_affinity; "" for a column that converts nothing. */
+function castType(declared: string): string {
+  if (/int/i.test(declared)) return "NUMERIC";
+  if (/char|clob|text/i.test(declared)) return "TEXT";
+  if (/^$|^any$|blob/i.test(declared)) return "";
+  return /real|floa|doub/i.test(declared) ? "REAL" : "NUMERIC";
 }
 
 /** Columns from which others are computed, be it over further generated ones. */

@@ -37,8 +37,7 @@ const KEYS: readonly UniqueKey[] = [
   { name: "id", declaration: "id TEXT PRIMARY KEY,", values: ["a", "b", "c", "d"], mayBeNull: true },
 ];
 const GENERATED = ["lower(a)", "a || b", "a = 1", "b + 1", "CASE WHEN c = 'a' THEN b END", "b"];
-/** Expressions that have the same value whatever the types of their columns. */
-const UNTYPED_TERMS = [
+const TERMS = [
   "a",
   "b",
   `"C"`,
@@ -58,9 +57,6 @@ const UNTYPED_TERMS = [
   "+a",
   "-[b]",
   "typeof(c)",
-];
-/** Comparisons: SQLite converts what it compares to the type of the column. */
-const TYPED_TERMS = [
   "a = 1",
   "CASE WHEN b = '1' THEN a END",
   "(a = b COLLATE NOCASE) COLLATE RTRIM",
@@ -81,9 +77,7 @@ const CONDITIONS = [
 const VALUES: readonly SqlValue[] = [null, 0n, 1n, 2n, 1.0, 1.5, "1", "1.0", "a", "A", "a ", "on", "ON"];
 const BYTES = new Uint8Array([0x61]);
 
-/** @param typed whether expressions may rest on the types of columns */
-export function uniqueCase(random: Random, { typed }: { typed: boolean }): UniqueCase {
-  const terms = typed ? [...UNTYPED_TERMS, ...TYPED_TERMS] : UNTYPED_TERMS;
+export function uniqueCase(random: Random): UniqueCase {
   const key = random.pick(KEYS);
   const generated = `g ${random.pick(TYPES)} AS (${random.pick(GENERATED)}) ${
     random.pick(["STORED", "VIRTUAL"])
@@ -92,7 +86,7 @@ export function uniqueCase(random: Random, { typed }: { typed: boolean }): Uniqu
     `${name} ${random.pick(TYPES)} ${random.pick(["", "", "DEFAULT 1", "UNIQUE"])}`
   );
   const table = `CREATE TABLE t (${key.declaration} ${columns.join(", ")}, ${generated}) ${key.end ?? ""};`;
-  const indexes = Array.from({ length: 1 + random.below(3) }, (_, at) => uniqueIndex(random, terms, at));
+  const indexes = Array.from({ length: 1 + random.below(3) }, (_, at) => uniqueIndex(random, at));
   return {
     sql: table + indexes.join(";"),
     key,
@@ -100,10 +94,10 @@ export function uniqueCase(random: Random, { typed }: { typed: boolean }): Uniqu
   };
 }
 
-function uniqueIndex(random: Random, choices: readonly string[], number: number): string {
+function uniqueIndex(random: Random, number: number): string {
   const terms = Array.from(
     { length: 1 + random.below(2) },
-    () => `${random.pick(choices)} ${random.pick(["", "", "DESC", "ASC"])}`,
+    () => `${random.pick(TERMS)} ${random.pick(["", "", "DESC", "ASC"])}`,
   );
   const where = random.chance(0.4) ? `WHERE ${random.pick(CONDITIONS)}` : "";
   return `CREATE UNIQUE INDEX i${number} ON t (${terms.join(", ")}) ${where}`;
