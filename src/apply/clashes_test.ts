@@ -112,6 +112,17 @@ Deno.test("an event whose own row is kept spares a row of the other kind that ha
   assert.deepEqual(lab.lines("SELECT * FROM t ORDER BY u"), ["'x'|1", "NULL|2"]);
 });
 
+Deno.test("an own change is completed by an older event but for a UNIQUE value that another row has here", async () => {
+  await using lab = await CoreLab.open("CREATE TABLE t (id INTEGER PRIMARY KEY, a)");
+  lab.runAt(T + 1_000_000n, "INSERT INTO t VALUES (1, 1)");
+  lab.run("ALTER TABLE t ADD COLUMN u; ALTER TABLE t ADD COLUMN v; CREATE UNIQUE INDEX i ON t (a, u)");
+  await lab.receive(put({ id: 2n, a: 1n, u: 5n, v: null }));
+  await lab.receive(put({ id: 1n, a: 2n, u: 5n, v: 6n }));
+  assert.deepEqual(lab.lines("SELECT * FROM t"), ["1|1|NULL|6", "2|1|5|NULL"]);
+  assert.deepEqual(lab.quarantined, []);
+  assert.deepEqual(lab.captured("t", "id", "a", "u", "v"), ["insert|1|1|NULL|NULL", "update|1|1|NULL|6"]);
+});
+
 Deno.test("a table that only the application's SQLite can check, count and compare is written all the same", async () => {
   await using lab = await CoreLab.open("CREATE TABLE other (id)");
   // "uint" and sha3 are the sqlite3 program's own.

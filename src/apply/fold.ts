@@ -272,10 +272,11 @@ export class Fold {
     return hadOne;
   }
 
+  /** A UNIQUE value that another row holds here stays with that row: the change that is logged then says so to all nodes. */
   #setColumn(table: FollowedTable, key: SqlValue[], column: string, value: SqlValue): void {
     const parameter = value instanceof RawText ? "CAST(? AS TEXT)" : "?";
     this.#database.run(
-      `UPDATE ${quote(table.name)} AS row SET ${quote(column)} = ${parameter} WHERE ${
+      `UPDATE OR IGNORE ${quote(table.name)} AS row SET ${quote(column)} = ${parameter} WHERE ${
         hasKey(table, keyParameters(key))
       }`,
       bindable(value),

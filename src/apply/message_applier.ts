@@ -50,7 +50,7 @@ export interface MessageApplierOptions {
   readonly onClockAhead: (node: bigint, aheadMs: number) => void;
   /** Told of a table or column in a message that is left out because no node has it any more. */
   readonly onLeftOut: (text: string) => void;
-  /** Told of each table that this program's SQLite cannot write, at the start and whenever the schema has changed. */
+  /** Told of each table that this program's SQLite cannot write, at the start and with the first message after a change. */
   readonly onUnwritable: (error: TableUnwritableError) => void;
 }
 
