@@ -53,7 +53,7 @@ export class ApplicationWrites {
 
   /** Several rows may have NULL for their key. */
   #xOfRow(table: SimTable): string {
-    return table.name === "nullable" ? `${this.#x()} || '.' || ${rowText(table)}` : this.#x();
+    return table.keyMayBeNull ? `${this.#x()} || '.' || ${rowText(table)}` : this.#x();
   }
 
   #statements(random: Random, table: SimTable, withC: boolean): Statement[] {

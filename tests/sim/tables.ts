@@ -11,6 +11,10 @@ export interface SimTable {
   readonly keys: readonly (readonly string[])[];
   /** Literals for the columns between key and `x`. */
   readonly values: readonly (readonly string[])[];
+  /** Several rows may have NULL for their key. */
+  readonly keyMayBeNull?: true;
+  /** A row may be gone for a moment, as another takes its UNIQUE value. */
+  readonly hasUniques?: true;
 }
 
 const ANYTHING = [
@@ -44,6 +48,7 @@ export const SIM_TABLES: readonly SimTable[] = [
     key: ["id"],
     keys: [["1"], ["2"], ["3"], ["4"]],
     values: [["NULL", "1", "2", "3"], ["NULL", "'a'", "'A'", "'b'"]],
+    hasUniques: true,
   },
   {
     name: "bare",
@@ -79,6 +84,16 @@ export const SIM_TABLES: readonly SimTable[] = [
     key: ["k"],
     keys: [["NULL"], ["NULL"], ["'a'"], ["'b'"]],
     values: [ANYTHING],
+    keyMayBeNull: true,
+  },
+  {
+    name: "derived",
+    columns: ["k", "u", "w", "x"],
+    key: ["k"],
+    keys: [["NULL"], ["'a'"], ["'b'"], ["'c'"]],
+    values: [["NULL", "1", "2", "3"], ["NULL", "'1'", "'A'", "'a'"]],
+    keyMayBeNull: true,
+    hasUniques: true,
   },
 ];
 
@@ -94,6 +109,9 @@ export const SCHEMA = `
   CREATE TABLE folded (k TEXT PRIMARY KEY COLLATE NOCASE, a, x TEXT);
   CREATE TABLE loose (k PRIMARY KEY, a, x TEXT);
   CREATE TABLE nullable (k TEXT PRIMARY KEY, a, x TEXT);
+  CREATE TABLE derived (k TEXT PRIMARY KEY, u INTEGER, w TEXT COLLATE NOCASE, x TEXT, g TEXT AS (u || w) UNIQUE);
+  CREATE UNIQUE INDEX derived_u ON derived (u) WHERE w = 'a' OR w = 1;
+  CREATE UNIQUE INDEX derived_w ON derived (CASE WHEN u = '1' THEN w END);
   CREATE TABLE ledger (id TEXT PRIMARY KEY, x TEXT);`;
 
 /** Rows that were there before replication: the same on every node. */
@@ -114,7 +132,7 @@ export function exactly(expression: string): string {
 export function sameKeyText(table: SimTable, column: (name: string) => string): string {
   const same = (name: string): string => {
     const value = column(name);
-    if (table.name === "nullable") {
+    if (table.keyMayBeNull) {
       return `CASE WHEN ${value} IS NULL THEN 'rowid ' || ${column("rowid")} ELSE ${exactly(value)} END`;
     }
     if (table.name === "folded") return `lower(${value})`;
@@ -129,14 +147,14 @@ export function columnsText(table: SimTable, column: (name: string) => string): 
 }
 
 /** Text that tells the rows of a table apart. */
-export function rowText({ name, key }: SimTable): string {
-  return name === "nullable" ? "rowid" : key.join(" || '.' || ");
+export function rowText({ key, keyMayBeNull }: SimTable): string {
+  return keyMayBeNull ? "rowid" : key.join(" || '.' || ");
 }
 
 /** The versions of a table's rows, as a FROM clause has it. */
-export function versionsOf({ name }: SimTable): string {
+export function versionsOf({ name, keyMayBeNull }: SimTable): string {
   const versions = quote(rowVersion(name));
-  if (name !== "nullable") return versions;
+  if (!keyMayBeNull) return versions;
   return `(SELECT *, NULL AS val_rowid FROM ${versions}
     UNION ALL SELECT NULL, ts, node, hash, deleted, val_rowid FROM ${quote(nullRowVersion(name))})`;
 }
