@@ -9,6 +9,7 @@ import type { LogMessage, ReplicationLog, StreamState } from "../stream/replicat
 import type { MessageApplier } from "./message_applier.ts";
 import { forgetOtherStreams, type Position, readPosition, storePosition } from "./position.ts";
 import { requeueUnread } from "./requeue.ts";
+import { forgetFinishedBatches } from "./waiting_batches.ts";
 import { SchemaBehindError } from "./schema_behind.ts";
 
 /** How often streams of this cluster are looked for that did not exist before: another node may use more shards. */
@@ -226,6 +227,7 @@ export class Applier {
     await schema.write(() => {
       if (stored) requeueUnread(database, stored);
       forgetOtherStreams(database, state.shard, state.name);
+      forgetFinishedBatches(database, state.name);
       storePosition(database, position);
     }, signal);
     messages.overlay.reload();

@@ -218,6 +218,7 @@ export class MessageApplier {
     try {
       const part = readPart(message.headers.get(HEADER_BATCH), message.headers.get(HEADER_PART));
       if (!part) return await this.#foldIn(message, undefined, [this.#judge(message)], streamTime);
+      if (this.#batches.isFinished(message.stream, part)) return 0;
       const contents = this.#batches.complete(message, part);
       if (!contents) {
         const kept = this.#batches.keep(message, part);

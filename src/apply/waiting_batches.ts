@@ -1,6 +1,6 @@
 import type { Database } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
-import { BATCH, PART } from "../schema/names.ts";
+import { BATCH, FINISHED_BATCH, PART } from "../schema/names.ts";
 import { HEADER_BATCH, HEADER_PART, type LogMessage } from "../stream/replication_log.ts";
 import { type BatchName, parseBatchName, parsePart, type PartNumber } from "../wire/batch.ts";
 import { WireError } from "../lib/errors.ts";
@@ -41,30 +41,47 @@ export class WaitingBatches {
     this.#database = database;
   }
 
+  /**
+   * Whether a batch has taken effect, so that a part which comes again is of no more use. Known of the last batch of each
+   * node, which is enough: a node sends no other before every part of that one is acknowledged. (A part that lay in some
+   * queue for longer stays, and harms nobody.)
+   */
+  isFinished(stream: string, { batch, name }: BatchPart): boolean {
+    const last = this.#database.value(
+      `SELECT batch FROM ${quote(FINISHED_BATCH)} WHERE stream = ? AND node = ?`,
+      stream,
+      name.node,
+    );
+    return last === batch;
+  }
+
   /** The contents of all parts in order if `message` is the one that was missing, else undefined. Changes nothing. */
   complete(message: LogMessage, part: BatchPart): (() => Iterable<Uint8Array>) | undefined {
+    const { index, count } = part.number;
+    // The last one mostly comes last: so for most of the others nothing has to be counted.
+    if (index !== count && this.#stored(message.stream, part.batch, count) === undefined) return undefined;
     const others = this.#database.count(
       `SELECT count(*) FROM ${quote(PART)} WHERE stream = ? AND batch = ? AND part <> ?`,
       message.stream,
       part.batch,
-      BigInt(part.number.index),
+      BigInt(index),
     );
-    return others === part.number.count - 1 ? () => this.#contents(message, part) : undefined;
+    return others === count - 1 ? () => this.#contents(message, part) : undefined;
   }
 
   *#contents(message: LogMessage, part: BatchPart): Iterable<Uint8Array> {
     for (let index = 1; index <= part.number.count; index++) {
-      yield index === part.number.index ? message.data : this.#stored(message.stream, part.batch, index);
+      yield index === part.number.index ? message.data : this.#stored(message.stream, part.batch, index)!;
     }
   }
 
-  #stored(stream: string, batch: string, index: number): Uint8Array {
+  #stored(stream: string, batch: string, index: number): Uint8Array | undefined {
     return this.#database.value(
       `SELECT data FROM ${quote(PART)} WHERE stream = ? AND batch = ? AND part = ?`,
       stream,
       batch,
       BigInt(index),
-    ) as Uint8Array;
+    ) as Uint8Array | undefined;
   }
 
   /** Keeps a part until the others have come; false when there is another one under its number. */
@@ -93,12 +110,12 @@ export class WaitingBatches {
       BigInt(message.sequence),
       message.data,
     );
-    return added > 0 || isSame(this.#stored(message.stream, part.batch, part.number.index), message.data);
+    return added > 0 || isSame(this.#stored(message.stream, part.batch, part.number.index)!, message.data);
   }
 
   /** A batch took effect: its parts go, and it counts for unfinished ones of its node whose changes it holds. */
   finish(stream: string, batch: string | undefined, node: bigint, firstTs: bigint, lastTs: bigint): void {
-    if (batch !== undefined) this.discard(stream, batch);
+    if (batch !== undefined) this.#remember(stream, batch, node);
     if (this.#database.get(`SELECT 1 FROM ${quote(BATCH)} WHERE stream = ? LIMIT 1`, stream) === undefined) {
       return;
     }
@@ -109,6 +126,17 @@ export class WaitingBatches {
       stream,
       node,
       firstTs,
+    );
+  }
+
+  #remember(stream: string, batch: string, node: bigint): void {
+    this.discard(stream, batch);
+    this.#database.run(
+      `INSERT INTO ${quote(FINISHED_BATCH)} (stream, node, batch) VALUES (?, ?, ?)
+       ON CONFLICT (stream, node) DO UPDATE SET batch = excluded.batch`,
+      stream,
+      node,
+      batch,
     );
   }
 
@@ -148,4 +176,9 @@ export function dropCoveredBatches(database: Database, stream: string, streamTim
     streamTime - KEEP_COVERED_NS,
   );
   for (const [batch] of rows) batches.discard(stream, String(batch));
+}
+
+/** A stream was created anew: what took effect from the one before may have to once more; inside a write transaction. */
+export function forgetFinishedBatches(database: Database, stream: string): void {
+  database.run(`DELETE FROM ${quote(FINISHED_BATCH)} WHERE stream = ?`, stream);
 }

@@ -76,6 +76,20 @@ Deno.test("a covered batch stays for an hour of stream time: its parts may be a 
   });
 });
 
+Deno.test("parts that come again after their batch took effect do not wait for ever", async () => {
+  await withBatches((batches) => {
+    const [first, second, twin] = [nameOf(1, 9), nameOf(10, 19), nameOf(1, 9, 8)];
+    const isFinished = (batch: string): boolean => batches.isFinished(STREAM, readPart(batch, "1/3")!);
+    assert.equal(isFinished(first), false);
+    batches.finish(STREAM, first, 9n, 1n, 9n);
+    assert.deepEqual([first, second, twin].map(isFinished), [true, false, false]);
+    batches.finish(STREAM, undefined, 9n, 20n, 20n);
+    assert.equal(isFinished(first), true);
+    batches.finish(STREAM, second, 9n, 10n, 19n);
+    assert.deepEqual([first, second].map(isFinished), [false, true]);
+  });
+});
+
 Deno.test("headers that contradict each other are refused", () => {
   for (
     const [batch, part] of [[nameOf(1, 9), undefined], [undefined, "1/3"], [nameOf(1, 9), "1/4"], [

@@ -11,6 +11,7 @@ export const CLOCK = `${PREFIX}_clock`;
 export const POSITION = `${PREFIX}_position`;
 export const BATCH = `${PREFIX}_batch`;
 export const PART = `${PREFIX}_part`;
+export const FINISHED_BATCH = `${PREFIX}_finished_batch`;
 export const QUARANTINE = `${PREFIX}_quarantine`;
 export const CONFLICT_LOG = `${PREFIX}_conflict_log`;
 export const SCHEMA_HISTORY = `${PREFIX}schema_version`;

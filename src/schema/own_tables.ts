@@ -6,6 +6,7 @@ import {
   BATCH,
   CLOCK,
   CONFLICT_LOG,
+  FINISHED_BATCH,
   GLOBAL_LOG,
   isSpelledAsOurs,
   PART,
@@ -32,7 +33,9 @@ const DEFINITIONS: Readonly<Record<string, string>> = {
     PRIMARY KEY (stream, batch)`,
   [PART]:
     "stream TEXT, batch TEXT, part INTEGER, sequence INTEGER, data BLOB, PRIMARY KEY (stream, batch, part)",
-  // Messages that could not be understood or applied, as they came.
+  // The last batch of several parts that took effect, of each node: parts of it may come again.
+  [FINISHED_BATCH]: "stream TEXT, node INTEGER, batch TEXT, PRIMARY KEY (stream, node)",
+  // Messages that could not be understood or applied, as they came; and why a change of this node cannot be sent.
   [QUARANTINE]:
     "id INTEGER PRIMARY KEY AUTOINCREMENT, stream TEXT, sequence INTEGER, batch TEXT, part TEXT, reason TEXT, data BLOB, created_at INTEGER",
   // Images of rows that lost. `row` is a JSON object of column name to SQL literal.

@@ -140,6 +140,12 @@ export class ClusterNode implements AsyncDisposable {
     return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) / 1024;
   }
 
+  /** The most memory that the node's process had in use since it started, in megabytes. */
+  peakMegabytes(): number {
+    const status = Deno.readTextFileSync(`/proc/${this.process.pid}/status`);
+    return Math.round(Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) / 1024);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#process?.[Symbol.asyncDispose]();
   }
