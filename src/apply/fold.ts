@@ -96,7 +96,7 @@ export class Fold {
     return this.#planner.unwritable();
   }
 
-  /** To be called at the beginning of each transaction, and whenever a change was captured in it. */
+  /** To be called at the beginning of each transaction, and when part of one was undone. */
   begin(): void {
     this.#overlay.begin();
     this.#changes.forget();
@@ -191,7 +191,7 @@ export class Fold {
   #isNewer(table: FollowedTable, own: OwnChange, event: ChangeEvent): boolean {
     if (own.ts !== event.ts) return own.ts > event.ts!;
     if (event.node !== this.#node) return this.#node > event.node;
-    const change = this.#changes.one(table.name, own.id);
+    const change = this.#changes.aside(table.name, own.id);
     return change !== undefined && ownHash(change) > event.hash;
   }
 
@@ -248,7 +248,7 @@ export class Fold {
   #complete(plan: EventPlan, key: SqlValue[], own: OwnChange, event: ChangeEvent): void {
     const { table } = plan;
     if (plan.missing.length === 0 && this.#hadOneShape(table)) return;
-    const change = this.#changes.one(table.name, own.id);
+    const change = this.#changes.aside(table.name, own.id);
     if (!change || change.type === "delete") return;
     const lacking = table.columns.filter(({ name }) => !change.shape.columns.includes(name));
     if (lacking.length === 0 && (event.type === "delete" || plan.missing.length === 0)) return;
@@ -292,7 +292,7 @@ export class Fold {
     this.#database.run(TICK);
     this.#database.run(change!, ...key.map(bindable));
     this.#database.run(enter!);
-    this.begin();
+    this.#overlay.begin();
   }
 
   #prepare(table: FollowedTable, key: readonly SqlValue[]): VersionStatements {

@@ -87,16 +87,15 @@ export class ChangeReader {
 
   /**
    * One change, undefined when there is none under that id, or one of more than {@link MAX_CHANGE_BYTES}. Reads ahead, as
-   * whoever asks for one mostly asks for the next: so `forget` must be called whenever changes may have been captured or
-   * removed since.
+   * whoever asks for one mostly asks for the next: so `forget` must be called whenever changes may have been removed since.
    */
   one(table: string, id: bigint): CapturedChange | undefined {
     const ahead = this.#ahead.get(table);
-    if (ahead && id >= ahead.first && id <= ahead.last) return ahead.changes.get(id);
+    if (ahead && id >= ahead.first && id <= ahead.last) return this.aside(table, id);
     // A stranger may name any id.
     const end = id > MAX_ID - READ_AHEAD ? MAX_ID : id + READ_AHEAD;
     const large = this.#firstLarge(table, id, end);
-    if (large === id) return this.#large(table, id);
+    if (large === id) return this.#single(table, id);
     const last = large === undefined ? end : large - 1n;
     const changes = new Map(this.range(table, id, last).map((change) => [change.id, change]));
     this.#ahead.set(table, { first: id, last, changes });
@@ -126,6 +125,11 @@ export class ChangeReader {
       id,
     );
     return key.map((column, at) => `${column}=${row?.[at]}`).join(", ");
+  }
+
+  /** One change, without reading ahead: for a look aside from the order in which changes come. */
+  aside(table: string, id: bigint): CapturedChange | undefined {
+    return this.#ahead.get(table)?.changes.get(id) ?? this.#single(table, id);
   }
 
   /** Forgets what was read ahead. */
@@ -161,10 +165,10 @@ export class ChangeReader {
     return row?.[0] as bigint | undefined;
   }
 
-  /** A large change, unless it is too large. */
-  #large(table: string, id: bigint): CapturedChange | undefined {
-    const shape = this.#currentShape(table)!;
-    if (this.bytesOf(table, id) > MAX_CHANGE_BYTES) return undefined;
+  /** One change by itself, unless it is too large. */
+  #single(table: string, id: bigint): CapturedChange | undefined {
+    const shape = this.#currentShape(table);
+    if (!shape || this.bytesOf(table, id) > MAX_CHANGE_BYTES) return undefined;
     const row = this.#database.get(selectLarge(shape), id);
     return row && this.#toChange(shape, row);
   }

@@ -48,3 +48,13 @@ Deno.test("a change is read in the shape that its table had then", async () => {
   assert.deepEqual(read.map(({ shape }) => shape.columns), [["b", "id"], ["a", "b", "id"]]);
   assert.deepEqual(read.map(({ values }) => values), [["x", 1n], ["z", "y", 2n]]);
 });
+
+Deno.test("a change that was captured after others were read ahead is found, too", async () => {
+  await using lab = await CoreLab.open("CREATE TABLE t (id INTEGER PRIMARY KEY, a)");
+  lab.run("INSERT INTO t VALUES (1, 1)");
+  const changes = new ChangeReader(lab.database, lab.schema.current);
+  assert.deepEqual(changes.one("t", 1n)?.values, [1n, 1n]);
+  lab.run("INSERT INTO t VALUES (2, 2)");
+  assert.deepEqual(changes.one("t", 2n)?.values, [2n, 2n]);
+  assert.equal(changes.one("t", 3n), undefined);
+});

@@ -13,6 +13,7 @@ const SCHEMA = `
 const RESUME_MS = 5_000;
 const PAUSED = "schema_mismatch_paused";
 const FIRST_IDS = 1_000_000;
+const BACKLOG_ROWS = 10_000;
 const IS_FOLLOWED = "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'tags'";
 
 /** A change that is made on one node after the other. */
@@ -149,6 +150,32 @@ Deno.test("nodes that are killed right after a schema change, or miss all of the
   await third.start();
   await stopUnharmed(applications);
   await cluster.converge();
+});
+
+Deno.test("schema changes with a large backlog while NATS is away, on both nodes, lose nothing", async () => {
+  await using cluster = await startCluster(2, { schema: SCHEMA });
+  await cluster.nats.kill();
+  for (const [index, node] of cluster.nodes.entries()) {
+    const first = (index + 1) * FIRST_IDS;
+    const count =
+      `WITH RECURSIVE n (i) AS (SELECT ${first} UNION ALL SELECT i + 1 FROM n LIMIT ${BACKLOG_ROWS})`;
+    const write = (round: number): string =>
+      round === 0
+        ? `${count} INSERT INTO notes (id, text, old) SELECT i, 'text ' || i, 'old ' || i FROM n;
+           ${count} INSERT INTO tags SELECT 'tag ' || i, i FROM n;
+           ${count} INSERT INTO parts SELECT i, 'code ' || i, i FROM n;`
+        : `UPDATE notes SET stars = ${round} WHERE id % 7 = ${round} AND id >= ${first};
+           DELETE FROM notes WHERE id % 11 = ${round} AND id >= ${first};`;
+    await node.sql(write(0));
+    for (const [round, { sql }] of STEPS.entries()) {
+      for (const text of sql) await node.sql(text);
+      await node.sql(write(round + 1));
+    }
+    assert.ok(node.pending() > 3 * BACKLOG_ROWS, String(node.pending()));
+  }
+  await cluster.nats.start();
+  await cluster.converge();
+  assert.equal(cluster.node(1).count("SELECT count(*) FROM labels"), 2 * BACKLOG_ROWS);
 });
 
 Deno.test("a table that is dropped and created again, with the same or another key, is replicated from then on", async (t) => {
