@@ -1,4 +1,6 @@
+import { logIncomplete } from "../apply/incomplete.ts";
 import { dropTriggers } from "../capture/change_log.ts";
+import { SchemaTracker } from "../capture/schema_tracker.ts";
 import { lockHolder, lockPath, ProcessLock } from "../capture/process_lock.ts";
 import { keepRowids } from "../capture/rowid_keeper.ts";
 import type { Config } from "../config/config.ts";
@@ -82,7 +84,7 @@ function askToStop(config: Config, logger: Logger): boolean {
 
 /** Sends what is pending, or throws: nothing is removed then. */
 async function sendPending(config: Config, { signal, logger }: CleanUpOptions): Promise<void> {
-  if (!needsSending(config)) return;
+  if (!await needsSending(config, signal)) return;
   if (!config.publish) throw notSent("this node has publish = false");
   try {
     using replica = await Replica.open(config, { signal, logger });
@@ -98,8 +100,12 @@ async function sendPending(config: Config, { signal, logger }: CleanUpOptions): 
   throw notSent("some are of tables that this node does not follow");
 }
 
-function needsSending(config: Config): boolean {
-  using database = Database.open(config.dbPath, { readOnly: true });
+/** Whether anything is pending. Without their change log, own changes that come back cannot be told from others' any more. */
+async function needsSending(config: Config, signal: AbortSignal): Promise<boolean> {
+  using database = Database.open(config.dbPath);
+  if (!hasTable(database, GLOBAL_LOG)) return false;
+  const schema = await SchemaTracker.open(database, config.tables, {}, signal);
+  await schema.write(() => logIncomplete(database, schema.current), signal);
   return countPending(database) > 0;
 }
 

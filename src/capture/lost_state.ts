@@ -44,7 +44,8 @@ function enterPending(database: Database): void {
   database.exec(`CREATE TEMP TABLE harmonylite_pending (ts, id, table_name)`);
   for (const [table, log] of changeLogs(database)) {
     database.exec(
-      `INSERT INTO ${PENDING} SELECT ts, id, ${literal(table)} FROM ${quote(log)} WHERE sequence IS NULL`,
+      `INSERT INTO ${PENDING} SELECT ts, id, ${literal(table)} FROM ${quote(log)}
+       WHERE sequence IS NULL AND state IS NOT -1`,
     );
   }
   database.exec(
