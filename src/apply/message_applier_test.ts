@@ -224,9 +224,10 @@ Deno.test("two batches with one name and different contents: nothing is mixed, w
   await lab.apply(second!());
   assert.equal(lab.all(ALL).length, 4, "what came first counts");
   // The forged part comes first.
-  await lab.apply({ ...first!(), data: forged.data });
-  await lab.apply(first!());
-  await lab.apply(second!());
+  const [third, fourth] = batchOf(lab, 21, 24);
+  await lab.apply({ ...third!(), data: forged.data });
+  await lab.apply(third!());
+  await lab.apply(fourth!());
   assert.equal(lab.quarantined.length, 3);
   assert.match(lab.quarantined[2]!, /parts are not those that it is named after/);
   assert.equal(countQuarantined(lab.database), 4, "the last with the part before it");
