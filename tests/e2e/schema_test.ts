@@ -18,6 +18,11 @@ Deno.test("a column added on one node pauses the other until it is added there, 
   const [first, second] = [cluster.node(1), cluster.node(2)];
   let done = false;
   const writing = [keepWriting(first, 1000, () => done), keepWriting(second, 2000, () => done)];
+  await using stack = new AsyncDisposableStack();
+  stack.defer(async () => {
+    done = true;
+    await Promise.allSettled(writing);
+  });
   await eventually("both replicate", () => second.count("SELECT count(*) FROM notes WHERE id < 2000") > 5);
   await first.sql("ALTER TABLE notes ADD COLUMN stars INTEGER DEFAULT 5;");
   await first.sql(
