@@ -3,6 +3,7 @@ import { quote } from "../sqlite/identifier.ts";
 import { type CapturedChange, type ChangeReader, travellingColumns } from "../capture/change_reader.ts";
 import { replacedKeys } from "../schema/names.ts";
 import { logRow, raiseClock, TICK } from "../capture/trigger_sql.ts";
+import { sameBytes } from "../lib/same_bytes.ts";
 import { type FollowedTable, type Schema, shapesOf } from "../schema/followed_tables.ts";
 import { ExactValues } from "../sqlite/exact_row.ts";
 import type { ClusterSchemas } from "../schema/cluster_schemas.ts";
@@ -350,10 +351,6 @@ function sameValue(a: SqlValue, b: SqlValue): boolean {
   if (a instanceof Uint8Array) return b instanceof Uint8Array && sameBytes(a, b);
   if (a instanceof RawText) return b instanceof RawText && sameBytes(a.bytes, b.bytes);
   return a === b;
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, at) => byte === b[at]);
 }
 
 /** The content hash that the event of a captured change has. */

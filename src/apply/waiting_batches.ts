@@ -3,6 +3,7 @@ import { quote } from "../sqlite/identifier.ts";
 import { BATCH, FINISHED_BATCH, PART } from "../schema/names.ts";
 import { HEADER_BATCH, HEADER_PART, type LogMessage } from "../stream/replication_log.ts";
 import { type BatchName, parseBatchName, parsePart, type PartNumber } from "../wire/batch.ts";
+import { sameBytes } from "../lib/same_bytes.ts";
 import { WireError } from "../lib/errors.ts";
 
 /** A message that is one part of a batch. */
@@ -110,7 +111,7 @@ export class WaitingBatches {
       BigInt(message.sequence),
       message.data,
     );
-    return added > 0 || isSame(this.#stored(message.stream, part.batch, part.number.index)!, message.data);
+    return added > 0 || sameBytes(this.#stored(message.stream, part.batch, part.number.index)!, message.data);
   }
 
   /** A batch took effect: its parts go, and it counts for unfinished ones of its node whose changes it holds. */
@@ -161,10 +162,6 @@ export class WaitingBatches {
     this.#database.run(`DELETE FROM ${quote(PART)} WHERE stream = ? AND batch = ?`, stream, batch);
     this.#database.run(`DELETE FROM ${quote(BATCH)} WHERE stream = ? AND batch = ?`, stream, batch);
   }
-}
-
-function isSame(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, at) => byte === b[at]);
 }
 
 /** Drops unfinished batches whose changes came in finished ones, as happens after a crash; inside a write transaction. */

@@ -45,15 +45,8 @@ export class CborWriter {
 
   /** Drops the first bytes and moves the rest to the front. */
   discard(count: number): void {
-    const rest = this.bytes.subarray(count, this.length);
-    // One large event must not keep its memory for as long as a batch of small ones lasts.
-    if (this.bytes.length > MAX_KEPT_BYTES && rest.length < MAX_KEPT_BYTES / 2) {
-      this.#use(new Uint8Array(MAX_KEPT_BYTES));
-      this.bytes.set(rest);
-    } else {
-      this.bytes.copyWithin(0, count, this.length);
-    }
-    this.length = rest.length;
+    this.bytes.copyWithin(0, count, this.length);
+    this.length -= count;
   }
 
   /** Makes room for so many more bytes. */
