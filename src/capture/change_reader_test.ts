@@ -58,3 +58,20 @@ Deno.test("a change that was captured after others were read ahead is found, too
   assert.deepEqual(changes.one("t", 2n)?.values, [2n, 2n]);
   assert.equal(changes.one("t", 3n), undefined);
 });
+
+Deno.test("large changes are read one by one, and of a large delete only what travels", async () => {
+  await using lab = await CoreLab.open("CREATE TABLE t (id INTEGER PRIMARY KEY, a)");
+  lab.run(`INSERT INTO t VALUES (1, 'x'), (2, zeroblob(100000)), (3, 'y'); DELETE FROM t WHERE id = 2`);
+  const reader = new ChangeReader(lab.database, lab.schema.current);
+  const read = [1n, 2n, 3n, 4n].map((id) => reader.one("t", id)!);
+  assert.deepEqual(read.map(({ type, values }) => [type, values[1]]), [
+    ["insert", 1n],
+    ["insert", 2n],
+    ["insert", 3n],
+    ["delete", 2n],
+  ]);
+  assert.deepEqual(read.map(({ values }) => values[0]), ["x", new Uint8Array(100_000), "y", null]);
+  assert.deepEqual([2n, 4n, 5n].map((id) => reader.bytesOf("t", id)), [100_001, 1, 0]);
+  assert.equal(reader.describeKey("t", 4n), "id=2");
+  assert.ok(reader.timeOf("t", 4n)! > reader.timeOf("t", 1n)!);
+});

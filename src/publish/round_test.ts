@@ -40,6 +40,19 @@ Deno.test("the same changes become the same batch, and what comes in addition an
   assert.deepEqual(keysOf(more!), [1n, 2n, 3n, 4n]);
 });
 
+Deno.test("parts that are too much for memory come back as they were, in this round and the next", async () => {
+  await using lab = await CoreLab.open(PLAIN, { maxMessageBytes: 200_000 });
+  const ids = Array.from({ length: 60 }, (_, at) => BigInt(at + 1));
+  for (const id of ids) lab.run(`INSERT INTO t VALUES (${id}, randomblob(${id === 30n ? 900_000 : 50_000}))`);
+  const [first] = await lab.read();
+  assert.ok(first!.batch.parts.reduce((sum, { bytes }) => sum + bytes, 0) > 3_000_000);
+  assert.ok(first!.batch.parts.every(({ data, bytes }) => data.length === bytes));
+  assert.deepEqual(keysOf(first!), ids);
+  const [again] = await lab.read();
+  assert.equal(again!.batch.name, first!.batch.name);
+  assert.deepEqual(keysOf(again!), ids);
+});
+
 Deno.test("a backlog is cut where the writes paused longest near the limit", async () => {
   await using lab = await CoreLab.open(PLAIN, { maxTransactionRows: 20 });
   const insert = (from: number, to: number): string =>

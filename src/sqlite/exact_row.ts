@@ -6,7 +6,11 @@ import type { Database, Parameter, Row, Statement } from "./database.ts";
  * hold such text are read as bytes.
  */
 
-const REPLACEMENT = "\uFFFD";
+/**
+ * What the driver may have made of text that is not valid: a replacement character, or, of half of a surrogate pair in a
+ * UTF-16 database and what follows it, a character beyond the first 65,536.
+ */
+const SUSPICIOUS = /[\uFFFD\uD800-\uDFFF]/;
 const TEXT = "t";
 
 /** An expression that is 1 when some text among the columns has a NUL in it, else 0. */
@@ -16,9 +20,9 @@ export function hasNul(columns: readonly string[]): string {
   );
 }
 
-/** Whether some value may not be what is stored: a replacement character may also be the true content. */
+/** Whether some value may not be what is stored; it may also be the true content. */
 export function mayBeDamaged(values: readonly Parameter[]): boolean {
-  return values.some((value) => typeof value === "string" && value.includes(REPLACEMENT));
+  return values.some((value) => typeof value === "string" && SUSPICIOUS.test(value));
 }
 
 /**

@@ -64,12 +64,16 @@ Deno.test("a row that is too large to be sent is said, and holds up nothing", as
   assert.match(said, /table "large", id=2: 270000\d{3} bytes exceed the limit of 268435456/);
   const ids = (node: ClusterNode): unknown[] =>
     node.read("SELECT id FROM large ORDER BY id").flat().map(Number);
-  await eventually("what was written beside it arrives", () => assert.deepEqual(ids(other), [1, 3]));
+  await eventually("what was written beside it arrives", () => assert.deepEqual(ids(other), [1, 3]), {
+    timeoutMs: TIMEOUT_MS,
+  });
   assert.match(String(origin.read("SELECT reason FROM __harmonylite___quarantine")[0]), /id=2: 270000/);
-  await eventually("nothing is pending", () => assert.equal(origin.pending(), 0));
+  await eventually("nothing is pending", () => assert.equal(origin.pending(), 0), { timeoutMs: TIMEOUT_MS });
   // Made smaller, it is sent; and it can be deleted, as a delete travels without values.
   await origin.sql("UPDATE large SET value = 'smaller' WHERE id = 2;");
-  await eventually("the smaller one arrives", () => assert.deepEqual(ids(other), [1, 2, 3]));
+  await eventually("the smaller one arrives", () => assert.deepEqual(ids(other), [1, 2, 3]), {
+    timeoutMs: TIMEOUT_MS,
+  });
   await origin.sql(`UPDATE large SET value = zeroblob(${TOO_LARGE_BYTES}) WHERE id = 2;`);
   await origin.sql("DELETE FROM large WHERE id = 2;");
   await eventually("the delete arrives", () => assert.deepEqual(ids(other), [1, 3]), {

@@ -123,6 +123,20 @@ Deno.test("text is the same in databases of different encodings", async () => {
   }
 });
 
+Deno.test("text that is no valid UTF-16 keeps its bytes between databases of that encoding", async () => {
+  await using cluster = await startCluster(2, {
+    schema: "PRAGMA encoding = 'UTF-16le'; CREATE TABLE texts (id INTEGER PRIMARY KEY, v);",
+  });
+  const [first, second] = [cluster.node(1), cluster.node(2)];
+  await first.sql("INSERT INTO texts VALUES (1, CAST(x'610000D8' AS TEXT)), (2, CAST(x'00DC6100' AS TEXT));");
+  await eventually("the halves of pairs are there", () => {
+    assert.deepEqual(second.read("SELECT typeof(v), hex(CAST(v AS BLOB)) FROM texts ORDER BY id"), [
+      ["text", "610000D8"],
+      ["text", "00DC6100"],
+    ]);
+  });
+});
+
 const RANDOM_ROWS = 400;
 const seed = Number(Deno.env.get("HARMONYLITE_SEED") ?? Date.now() & 0x7fffffff);
 
