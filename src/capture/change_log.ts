@@ -33,6 +33,7 @@ import {
   GONE,
   identityColumns,
   insertTrigger,
+  logAllRows,
   loggedColumns,
   renamedColumns,
   shapeOf,
@@ -64,12 +65,14 @@ export async function installCapture(
     const columns = renamedColumnsOf(database, renamed);
     const history = new ShapeHistory(database);
     for (const [from, to] of renamed) if (follows(filter, to)) takeAlong(database, history, from, to);
+    const known = everFollowed(database);
     const schema = readSchema(database, filter, history, columns);
     const tables = [...schema.tables.values()];
     requireNames(database, tables.flatMap(({ name }) => tablesOf(name)));
     const madeLogs = tables.filter((table) => createTablesOf(database, table));
     keepRowids(database, tables);
     const changed = layTriggers(database, tables);
+    captureNewTables(database, madeLogs, known);
     for (const name of changed) {
       adoptUnknown(database, schema.tables.get(name)!, history);
       adoptDropped(database, schema.tables.get(name)!, history);
@@ -80,6 +83,22 @@ export async function installCapture(
       madeLogs: madeLogs.length > 0 || made.includes(GLOBAL_LOG),
     };
   }, signal);
+}
+
+/**
+ * What a table holds that came since capture was installed was written where nothing was captured yet: in the transaction
+ * that created the table, or while no node ran. At the first start there is nothing to tell that from what all nodes have.
+ */
+function captureNewTables(
+  database: Database,
+  tables: readonly FollowedTable[],
+  known: readonly string[],
+): void {
+  if (known.length === 0) return;
+  const names = new Set(known.map(foldCase));
+  for (const table of tables.filter(({ name }) => !names.has(foldCase(name)))) {
+    for (const step of logAllRows(table)) database.exec(step);
+  }
 }
 
 /** Removes all our triggers, so that nothing is captured any more; inside a write transaction. */

@@ -83,6 +83,28 @@ Deno.test("a renamed key column takes the row versions with it", async () => {
   assert.deepEqual(lab.lines(`SELECT val_number FROM "__harmonylite__t_row_version"`), ["1"]);
 });
 
+Deno.test("what is written before a new table's triggers are there is captured, but not what was there at the first start", async () => {
+  await using lab = await CoreLab.open(`${T}; INSERT INTO t VALUES (1, 1)`);
+  lab.run(`BEGIN; CREATE TABLE u (k TEXT PRIMARY KEY, v); INSERT INTO u VALUES ('a', 1), (NULL, 2), ('b', 3);
+    CREATE TABLE bare (v); INSERT INTO bare VALUES ('x'), ('y'); CREATE TABLE none (id INTEGER PRIMARY KEY); COMMIT`);
+  await lab.schema.refresh();
+  lab.run("UPDATE u SET v = 4 WHERE k = 'b'");
+  assert.deepEqual(lab.captured("t", "id"), []);
+  assert.deepEqual(lab.captured("u", "k", "v", "rowid").map((line) => line.slice(0, 15)), [
+    "insert|a|1|1",
+    "insert|NULL|2|2",
+    "insert|b|3|3",
+    "update|b|4|3",
+  ]);
+  assert.deepEqual(lab.captured("bare", "rowid", "v"), ["insert|1|x", "insert|2|y"]);
+  const clocks = lab.lines(
+    `SELECT ts FROM "__harmonylite__u_change_log" UNION ALL SELECT ts FROM "__harmonylite__bare_change_log"`,
+  );
+  assert.equal(new Set(clocks).size, 6, "each has a clock of its own");
+  await lab.schema.refresh();
+  assert.equal((await lab.read())[0]!.batch.count, 6);
+});
+
 Deno.test("a table that is dropped and made again with another key can be written and is captured", async () => {
   for (const key of ["PRIMARY KEY (b, a)", "PRIMARY KEY (b)", "UNIQUE (a)"]) {
     await using lab = await CoreLab.open("CREATE TABLE t (a, b, c UNIQUE, PRIMARY KEY (a, b))");

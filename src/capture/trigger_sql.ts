@@ -99,11 +99,43 @@ function isSame(table: FollowedTable, left: string, right: (column: string) => s
  * trigger changed the same row and fired before ours: it would be logged last, and every replica would keep the old value.
  */
 export function logRow(table: FollowedTable, type: ChangeType, condition: string): string[] {
-  // A natural join gives a name that both sides have to the left one, and asks for nothing that either lacks.
-  const from = `${quote(table.name)} AS row NATURAL LEFT JOIN ${quote(absentColumns(table.name))}
-    JOIN ${CLOCK_ROW} WHERE ${condition}`;
-  const source = (column: string): string => column === table.rowid ? `row.${quote(column)}` : quote(column);
-  return [logChange(table, loggedColumns(table), type, source, from), enterGlobalLog(table)];
+  const change = logChange(
+    table,
+    loggedColumns(table),
+    type,
+    ofRow(table),
+    `${rowsAsTheyStand(table)} WHERE ${condition}`,
+  );
+  return [change, enterGlobalLog(table)];
+}
+
+/** Logs all rows of a table whose change log is empty, as inserted one after the other; not for use in a trigger. */
+export function logAllRows(table: FollowedTable): string[] {
+  const log = quote(changeLog(table.name));
+  return [
+    TICK,
+    logChange(table, loggedColumns(table), "insert", ofRow(table), rowsAsTheyStand(table)),
+    // Each has a clock of its own.
+    `UPDATE ${log} SET ts = ts + id`,
+    `INSERT INTO ${quote(GLOBAL_LOG)} (change_table_id, table_name)
+      SELECT id, ${literal(table.name)} FROM ${log} ORDER BY id`,
+    `UPDATE ${
+      quote(CLOCK)
+    } SET ts = max(ts, (SELECT max(ts) FROM ${log})) WHERE EXISTS (SELECT 1 FROM ${log})`,
+  ];
+}
+
+/**
+ * A natural join gives a name that both sides have to the left one, and asks for nothing that either lacks. It compares
+ * columns under their collations: where one is not known to every SQLite, a program that lacks it could not write any more.
+ */
+function rowsAsTheyStand({ name, hasOwnCollation }: FollowedTable): string {
+  const absent = hasOwnCollation ? "" : ` NATURAL LEFT JOIN ${quote(absentColumns(name))}`;
+  return `${quote(name)} AS row${absent} JOIN ${CLOCK_ROW}`;
+}
+
+function ofRow({ rowid, hasOwnCollation }: FollowedTable): (column: string) => string {
+  return (column) => column === rowid || hasOwnCollation ? `row.${quote(column)}` : quote(column);
 }
 
 /** The row of NEW: by rowid where there is one, which is the cheapest and tells rows with NULL in their key apart. */

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { CoreLab } from "../../tests/support/core_lab.ts";
+import { runSql } from "../../tests/support/database.ts";
 
 async function withTables(sql: string, check: (lab: CoreLab) => void | Promise<void>): Promise<void> {
   await using lab = await CoreLab.open(sql);
@@ -175,4 +176,14 @@ Deno.test("capture: a row that a user's trigger puts back under its key is not l
       assert.deepEqual(lab.captured("k", "k", "a"), ["insert|a|1", "insert|a|0", "update|b|1"]);
     },
   );
+});
+
+Deno.test("capture: a program that lacks a collation of the table's columns can still write", async () => {
+  await withTables("CREATE TABLE other (id)", async (lab) => {
+    // Only the sqlite3 program has this one.
+    await runSql(lab.path, "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT COLLATE uint, a);");
+    await lab.schema.refresh();
+    lab.run("INSERT INTO t VALUES (1, 'x', 1); UPDATE t SET a = 2; DELETE FROM t");
+    assert.deepEqual(lab.captured("t", "id", "name", "a"), ["insert|1|x|1", "update|1|x|2", "delete|1|x|2"]);
+  });
 });

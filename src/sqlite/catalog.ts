@@ -1,6 +1,7 @@
 import { foldCase } from "../lib/ascii.ts";
 import { type Database, isUnpreparable, type Row } from "./database.ts";
 import { quote } from "./identifier.ts";
+import { tokenize, unquoted } from "./tokens.ts";
 import { BINARY, readTerms, readUniques, type UniqueIndex } from "./unique_indexes.ts";
 
 /** A column that holds data of its own: generated ones are left out, and the rowid counts as one when it is the key. */
@@ -33,6 +34,8 @@ export interface Table {
   readonly keyIsRowid: boolean;
   /** Whether the key may hold NULL, which SQLite allows where the key is neither the rowid itself nor NOT NULL. */
   readonly keyMayBeNull: boolean;
+  /** Whether some column has a collation that only some programs' SQLite may have. */
+  readonly hasOwnCollation: boolean;
   /** The UNIQUE indexes besides the key. */
   readonly uniques: readonly UniqueIndex[];
 }
@@ -127,12 +130,25 @@ function readTable(database: Database, name: string, withoutRowid: boolean): Tab
     rowid,
     keyMayBeNull: !withoutRowid && indexes.some((row) => row[1] === "pk") &&
       all.some((row) => row[3] !== 0n && row[2] === 0n),
+    hasOwnCollation: hasOwnCollation(database, name),
     uniques: readUniques(database, name, indexes, {
       types: new Map([...keyed.columns, ...all.map(toColumn)].map(({ name, type }) => [name, type])),
       generated: all.filter((row) => row[4] !== 0n).map((row) => String(row[0])),
       key: keyed.key,
     }),
   };
+}
+
+const BUILT_IN_COLLATIONS = ["binary", "nocase", "rtrim"];
+
+function hasOwnCollation(database: Database, table: string): boolean {
+  const sql = database.value("SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?", table);
+  const tokens = tokenize(String(sql));
+  return tokens.some((token, at) => {
+    const name = tokens[at + 1];
+    return foldCase(token.text) === "collate" && name !== undefined &&
+      !BUILT_IN_COLLATIONS.includes(foldCase(unquoted(name)));
+  });
 }
 
 /** What a table has when the rowid is its key: a column more, which counts as data. */
