@@ -41,11 +41,13 @@ interface ReadAhead {
 }
 
 /** How many changes are read ahead: what lives for long fills V8's young generation, which then grows (measured). */
-const READ_AHEAD = 15n;
+const READ_AHEAD = 31n;
 /** SQLite's largest. */
 const MAX_ID = (1n << 63n) - 1n;
 /** A change of more bytes is read by itself and not kept. */
 const LARGE_CHANGE_BYTES = 64 * 1024;
+/** How many changes are looked at in one go for large ones. */
+const LOOK_AHEAD = 511n;
 /** Values of one change that travel, all together. What is more cannot be sent: it would have to be in memory several times. */
 export const MAX_CHANGE_BYTES = 256 * 1024 * 1024;
 /** Of a value of a key, in a message to a person. */
@@ -64,6 +66,8 @@ export class ChangeReader {
   #schema: Schema;
   /** By table: changes of several tables mostly alternate. */
   readonly #ahead = new Map<string, ReadAhead>();
+  /** By table: ids from which to which no change is large. */
+  readonly #small = new Map<string, { readonly first: bigint; readonly last: bigint }>();
 
   constructor(database: Database, schema: Schema) {
     this.#database = database;
@@ -94,9 +98,9 @@ export class ChangeReader {
     if (ahead && id >= ahead.first && id <= ahead.last) return this.aside(table, id);
     // A stranger may name any id.
     const end = id > MAX_ID - READ_AHEAD ? MAX_ID : id + READ_AHEAD;
-    const large = this.#firstLarge(table, id, end);
-    if (large === id) return this.#single(table, id);
-    const last = large === undefined ? end : large - 1n;
+    const small = this.#lastSmall(table, id, end);
+    if (small < id) return this.#single(table, id);
+    const last = small < end ? small : end;
     const changes = new Map(this.range(table, id, last).map((change) => [change.id, change]));
     this.#ahead.set(table, { first: id, last, changes });
     return changes.get(id);
@@ -135,6 +139,7 @@ export class ChangeReader {
   /** Forgets what was read ahead. */
   forget(): void {
     this.#ahead.clear();
+    this.#small.clear();
   }
 
   /** Of a table that was dropped the last one: its changes may still be on their way. */
@@ -159,10 +164,22 @@ export class ChangeReader {
     return statements;
   }
 
-  #firstLarge(table: string, first: bigint, last: bigint): bigint | undefined {
+  /** The last change that may be read together with those from `first` on, `first - 1` when that is a large one itself. */
+  #lastSmall(table: string, first: bigint, last: bigint): bigint {
+    const known = this.#small.get(table);
+    if (known && known.first <= first && known.last >= last) return known.last;
     const shape = this.#currentShape(table);
-    const row = shape && this.#prepare(shape).firstLarge.get(first, last) as unknown as Row | undefined;
-    return row?.[0] as bigint | undefined;
+    if (!shape) return last;
+    // What is captured from now on may be large.
+    const newest = this.#database.value(`SELECT max(id) FROM ${quote(changeLog(shape.table))}`) as
+      | bigint
+      | null;
+    const looked = first > MAX_ID - LOOK_AHEAD ? MAX_ID : first + LOOK_AHEAD;
+    const row = this.#prepare(shape).firstLarge.get(first, looked) as unknown as Row | undefined;
+    const end = row ? (row[0] as bigint) - 1n : looked;
+    const small = { first, last: newest !== null && newest < end ? newest : end };
+    this.#small.set(table, small);
+    return small.last;
   }
 
   /** One change by itself, unless it is too large. */

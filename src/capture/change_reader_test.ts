@@ -71,6 +71,9 @@ Deno.test("large changes are read one by one, and of a large delete only what tr
     ["delete", 2n],
   ]);
   assert.deepEqual(read.map(({ values }) => values[0]), ["x", new Uint8Array(100_000), "y", null]);
+  lab.run("INSERT INTO t VALUES (9, zeroblob(300000000))");
+  assert.equal(reader.one("t", 5n), undefined, "what was captured after a look ahead may be too large, too");
+  lab.run(`DELETE FROM "__harmonylite__t_change_log" WHERE id = 5`);
   assert.deepEqual([2n, 4n, 5n].map((id) => reader.bytesOf("t", id)), [100_001, 1, 0]);
   assert.equal(reader.describeKey("t", 4n), "id=2");
   assert.ok(reader.timeOf("t", 4n)! > reader.timeOf("t", 1n)!);

@@ -52,7 +52,7 @@ export interface RoundLimits extends BatchLimits {
 /** The part of a full round, at its end, in which the cut is looked for. */
 const CUT_REGION = 0.1;
 /** Rows of the global log that are held at a time: few, as what lives for long makes V8's young generation grow. */
-const SLICE_ROWS = 32;
+const SLICE_ROWS = 128;
 /** A round ends before a batch has too many parts for its receivers: its last change may still be a large one. */
 const MAX_ROUND_PARTS = MAX_PARTS / 2;
 
