@@ -221,7 +221,7 @@ Deno.test("a table that is rebuilt statement by statement, on one node after the
   await using cluster = await startCluster(2, { schema: SCHEMA });
   await cluster.node(1).sql("INSERT INTO parts VALUES (1, 'a', 1), (2, 'b', 2);");
   await cluster.converge();
-  for (const [index, node] of cluster.nodes.entries()) {
+  for (const node of cluster.nodes) {
     await node.sql(
       "CREATE TABLE new_parts (id INTEGER PRIMARY KEY, code TEXT UNIQUE, color TEXT DEFAULT 'red');",
     );
@@ -236,6 +236,9 @@ Deno.test("a table that is rebuilt statement by statement, on one node after the
       "its triggers are laid anew",
       () => node.count(IS_FOLLOWED.replace("tags", "parts")) > 5,
     );
+  }
+  // Not before: what comes for a table between its DROP and the RENAME goes with the old one.
+  for (const [index, node] of cluster.nodes.entries()) {
     await node.sql(`INSERT INTO parts (id, code) VALUES (${index + 10}, 'new ${index}');`);
   }
   await cluster.converge();
