@@ -9,7 +9,7 @@ const LEVELS: readonly (readonly string[])[] = [
   ["wire", "config"],
   ["sqlite", "stream", "nats", "observe"],
   ["capture", "publish", "apply", "schema", "snapshot"],
-  ["doctor"],
+  ["doctor", "verify"],
   ["agent"],
   ["cli"],
   ["main"],
@@ -36,7 +36,7 @@ const IMPORTERS: Readonly<Record<string, readonly string[]>> = {
   "node:zlib": ["wire"],
   "smol-toml": ["config"],
   "@logtape/logtape": ["observe"],
-  "cbor-x": ["agent"],
+  "cbor-x": ["agent", "verify"],
   "fast-check": [],
   // The version of the program.
   "deno.json": ["cli"],

@@ -8,6 +8,8 @@ import { REGISTRY_BUCKET, SchemaRegistry } from "../schema/registry.ts";
 import { JetStreamKeyValue } from "../stream/jetstream_key_value.ts";
 import { JetStreamLog } from "../stream/jetstream_log.ts";
 import type { BucketSettings } from "../stream/key_value.ts";
+import { NatsPeers } from "../stream/nats_peers.ts";
+import type { Peers } from "../stream/peers.ts";
 import type { ReplicationLog } from "../stream/replication_log.ts";
 
 /** Pauses while JetStream is not ready: its servers may still be looking for each other. */
@@ -19,6 +21,7 @@ const DEFAULT_STREAM_PREFIX = "harmonylite-changes";
 export interface LogConnection extends AsyncDisposable {
   readonly log: ReplicationLog;
   readonly registry: SchemaRegistry;
+  readonly peers: Peers;
 }
 
 /**
@@ -48,7 +51,8 @@ export async function connectLog(
   const registry = new SchemaRegistry({ store, node: config.nodeId, logger, now });
   await waitForStreams(log, options);
   const owned = stack.move();
-  return { log, registry, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  const peers = new NatsPeers(connection, config.nats.subjectPrefix);
+  return { log, registry, peers, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 async function waitForStreams(

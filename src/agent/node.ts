@@ -8,6 +8,7 @@ import { Housekeeping } from "./housekeeping.ts";
 import { connectLog, type LogConnection } from "./log_connection.ts";
 import { Replica } from "./replica.ts";
 import { hasSequenceMap, readSequenceMap } from "./sequence_map.ts";
+import { Verification } from "./verification.ts";
 
 /** How long a node that is asked to stop goes on sending what is pending. */
 const DRAIN_TIMEOUT_MS = 10_000;
@@ -75,6 +76,7 @@ class NodeLoops {
     await this.#untilOneFails(stop, signal, [
       this.#housekeeping.run({ signal }),
       connection.registry.run({ signal, schema: () => schema.current }),
+      new Verification(this.#replica, connection.peers).run({ signal }),
       this.#sleepWhenIdle(stop, signal),
       applier?.run({ signal }),
       config.publish ? this.#publish(connection, applier, signal) : undefined,

@@ -50,7 +50,8 @@ export function imageOf(columns: readonly string[], values: readonly SqlValue[])
   );
 }
 
-function sqlLiteral(value: SqlValue): string {
+/** A value as SQL text. */
+export function sqlLiteral(value: SqlValue): string {
   if (value === null) return "NULL";
   if (typeof value === "bigint") return value.toString();
   if (typeof value === "string") return literal(value);

@@ -1,21 +1,27 @@
-import type { Database, Parameter, Statement } from "../sqlite/database.ts";
+import type { Database, Statement } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
-import { type CapturedChange, type ChangeReader, travellingColumns } from "../capture/change_reader.ts";
+import type { ChangeReader } from "../capture/change_reader.ts";
 import { replacedKeys } from "../schema/names.ts";
 import { logRow, raiseClock, TICK } from "../capture/trigger_sql.ts";
-import { sameBytes } from "../lib/same_bytes.ts";
 import { type FollowedTable, type Schema, shapesOf } from "../schema/followed_tables.ts";
 import { ExactValues } from "../sqlite/exact_row.ts";
 import type { ClusterSchemas } from "../schema/cluster_schemas.ts";
 import { type ChangeEvent, RawText, type SqlValue } from "../wire/event.ts";
-import { CborWriter } from "../wire/cbor.ts";
-import { EventShape, writeEvent } from "../wire/codec.ts";
 import { imageOf, recordConflict } from "./conflict_log.ts";
 import { keyText } from "./key_text.ts";
 import type { Overlay, OwnChange } from "./overlay.ts";
+import { ownHash, sameContent } from "./own_change.ts";
 import { type BoundEvent, type EventPlan, Planner, type PlannerOptions } from "./plan.ts";
 import { RowRefusedError } from "./row_refused.ts";
-import { acceptVersion, deleteByKey, hasKey, keyParameters, markVersion, selectVersion } from "./row_sql.ts";
+import {
+  acceptVersion,
+  bindable,
+  deleteByKey,
+  hasKey,
+  keyParameters,
+  markVersion,
+  selectVersion,
+} from "./row_sql.ts";
 import type { TableUnwritableError } from "./table_unwritable.ts";
 import { TriggerGuard } from "./trigger_guard.ts";
 import { compareVersions, type Version } from "./version.ts";
@@ -133,6 +139,24 @@ export class Fold {
     if (event.type === "delete") this.#remove(table, bound);
     else this.#write(plan, key, event, bound, isOwn || own !== undefined);
     return "written";
+  }
+
+  /**
+   * Writes a row as another node has it, which is known to hold: as if its event had come, except that its version may be
+   * the stored one, and that a clock of 0 stands for a row without a version. False when that row has gone on here.
+   */
+  repair({ event, plan }: PlannedEvent, time: StreamTime): boolean {
+    const { table } = plan;
+    const key = plan.keyValues(event);
+    if (this.#overlay.newest(table, keyText(table.key, key))) return false;
+    const stored = this.#storedVersion(table, key);
+    if (stored && compareVersions(stored, { ...versionOf(event), hash: stored.hash }) > 0) return false;
+    if (table.uniques.length > 0) this.#forgetNotes(table);
+    if (event.ts > 0n) this.#accept(table, key, event, time);
+    const bound = plan.bind(event);
+    if (event.type === "delete") this.#remove(table, bound);
+    else this.#write(plan, key, event, bound, false);
+    return true;
   }
 
   /** What OR IGNORE left behind: no row that goes here may be taken for one that a REPLACE of the application removed. */
@@ -326,43 +350,4 @@ function put(table: FollowedTable, event: ChangeEvent, { values, statements }: B
 
 function versionOf(event: ChangeEvent): Version {
   return { ts: event.ts!, node: event.node, hash: event.hash };
-}
-
-function bindable(value: SqlValue): Parameter {
-  return value instanceof RawText ? value.bytes : value;
-}
-
-/** The values with which a change travels, in the order of its travelling columns. */
-function travellingValues(change: CapturedChange): readonly SqlValue[] {
-  if (change.type !== "delete") return change.values;
-  return travellingColumns(change).map((column) =>
-    change.values[change.shape.columns.indexOf(column)] ?? null
-  );
-}
-
-function sameContent(change: CapturedChange, event: ChangeEvent): boolean {
-  if ((change.type === "delete") !== (event.type === "delete")) return false;
-  const values = travellingValues(change);
-  return values.length === event.values.length &&
-    event.values.every((value, at) => sameValue(value, values[at]!));
-}
-
-function sameValue(a: SqlValue, b: SqlValue): boolean {
-  if (a instanceof Uint8Array) return b instanceof Uint8Array && sameBytes(a, b);
-  if (a instanceof RawText) return b instanceof RawText && sameBytes(a.bytes, b.bytes);
-  return a === b;
-}
-
-/** The content hash that the event of a captured change has. */
-function ownHash(change: CapturedChange): number {
-  const shape = new EventShape(change.shape.table, travellingColumns(change), undefined);
-  return writeEvent(
-    new CborWriter(1024),
-    shape,
-    1n,
-    change.type,
-    change.id,
-    change.ts,
-    travellingValues(change),
-  );
 }

@@ -1,4 +1,5 @@
 import { exactColumns } from "../sqlite/exact_row.ts";
+import type { Parameter } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
 import type { UniqueIndex } from "../sqlite/unique_indexes.ts";
 import { arrivingRow, valueColumn } from "../schema/names.ts";
@@ -158,6 +159,11 @@ export function rowImage(table: FollowedTable): string {
  */
 export function keyParameters(key: readonly SqlValue[]): string[] {
   return key.map((value) => value instanceof RawText ? "CAST(? AS TEXT)" : "?");
+}
+
+/** A value as it is bound; RawText needs a parameter that makes it text again. */
+export function bindable(value: SqlValue): Parameter {
+  return value instanceof RawText ? value.bytes : value;
 }
 
 /** A condition on `row`: it is the one with this key. */

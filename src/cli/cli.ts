@@ -7,13 +7,13 @@ import { renderHelp } from "./help.ts";
 import { init } from "./init.ts";
 import { EXIT, type Io } from "./io.ts";
 import { run } from "./run.ts";
+import { verify } from "./verify.ts";
 import { renderVersion } from "./version.ts";
 
 /** Does what the arguments ask for and returns the exit code. Never throws, never exits. */
 export async function main(args: readonly string[], io: Io): Promise<number> {
   try {
-    await execute(parseCommand(args), io);
-    return EXIT.ok;
+    return await execute(parseCommand(args), io) ?? EXIT.ok;
   } catch (error) {
     if (io.signal.aborted && error === io.signal.reason) return EXIT.interrupted;
     io.stderr.write(describe(error));
@@ -21,12 +21,15 @@ export async function main(args: readonly string[], io: Io): Promise<number> {
   }
 }
 
-async function execute(command: Command, io: Io): Promise<void> {
+/** Undefined when there is nothing to say but that it was done. */
+async function execute(command: Command, io: Io): Promise<number | void> {
   switch (command.name) {
     case "run":
       return await run(command.choice, io);
     case "check":
       return await check(command.choice, io);
+    case "verify":
+      return await verify(command, io);
     case "cleanup":
       return await cleanup(command, io);
     case "init":

@@ -26,6 +26,12 @@ export type Command =
     readonly force: boolean;
     readonly overrides: readonly Override[];
   }
+  | {
+    readonly name: "verify";
+    readonly choice: ConfigChoice;
+    readonly repair: boolean;
+    readonly json: boolean;
+  }
   | { readonly name: "version" }
   | { readonly name: "help"; readonly topic: CommandName | undefined };
 
@@ -44,6 +50,7 @@ export class UsageError extends HarmonyLiteError {
 export const COMMANDS: Readonly<Record<CommandName, string>> = {
   run: "Replicate the database until stopped. The default.",
   check: "Judge the configuration and end.",
+  verify: "Compare the rows of this node, which must be running, with those of all others.",
   cleanup: "Send what is pending, remove triggers and change logs from the database, and end.",
   init: "Write an annotated configuration file (config.toml unless FILE is given).",
   version: "Print the version.",
@@ -59,7 +66,7 @@ interface Option {
   readonly help: string;
 }
 
-const WITH_CONFIG = ["run", "check", "cleanup"] as const;
+const WITH_CONFIG = ["run", "check", "verify", "cleanup"] as const;
 
 /** Every option. Those that are called like a command stand for it: `-check` is `check`. */
 export const OPTIONS: Readonly<Record<string, Option>> = {
@@ -76,6 +83,8 @@ export const OPTIONS: Readonly<Record<string, Option>> = {
     commands: ["cleanup"],
     help: "Go on when pending changes cannot be sent: they are lost.",
   },
+  repair: { commands: ["verify"], help: "Give each row that differs its higher version, on whichever node." },
+  json: { commands: ["verify"], help: "Print one JSON object." },
   force: { commands: ["init"], help: "Write over a file that exists." },
 };
 
@@ -109,6 +118,8 @@ function makeCommand(name: CommandName, line: Line): Command {
         return { name, choice: chooseConfig(line) };
       case "cleanup":
         return { name, choice: chooseConfig(line), all: has("all"), discardPending: has("discard-pending") };
+      case "verify":
+        return { name, choice: chooseConfig(line), repair: has("repair"), json: has("json") };
       case "init":
         return {
           name,

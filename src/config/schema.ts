@@ -284,6 +284,13 @@ export const SCHEMA = section("", {
     exclude: list({ default: [], help: "Not these, even when included.", judge: judgeGlob }),
   }),
 
+  verify: section("Comparing rows with the other nodes, as `harmonylite verify` does.", {
+    interval: duration({
+      default: 0,
+      help: "How often. 0: only when asked to.",
+    }),
+  }),
+
   logging: section("What the program tells, on standard error.", {
     verbose: boolean({ default: false, help: "Tell more." }),
     format: choice({

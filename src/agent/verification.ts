@@ -1,0 +1,104 @@
+import type { Config } from "../config/config.ts";
+import { HarmonyLiteError } from "../lib/errors.ts";
+import { Mutex } from "../lib/mutex.ts";
+import { pause } from "../lib/sleep.ts";
+import type { Logger } from "../observe/logger.ts";
+import { Database } from "../sqlite/database.ts";
+import type { Peer, Peers } from "../stream/peers.ts";
+import { LocalRows } from "../verify/local_rows.ts";
+import { askToVerify as askNode, serveRows } from "../verify/protocol.ts";
+import { type NodeResult, verdictOf, verify } from "../verify/verify.ts";
+import { connectLog } from "./log_connection.ts";
+import type { Replica } from "./replica.ts";
+
+/** How long a node has to say that it runs, and how long comparing everything may take. */
+const FIND_TIMEOUT_MS = 2_000;
+const VERIFY_TIMEOUT_MS = 3_600_000;
+
+/** Asks the running node of a configuration to compare itself with the others. */
+export async function askToVerify(
+  config: Config,
+  { repair, signal, logger }: {
+    readonly repair: boolean;
+    readonly signal: AbortSignal;
+    readonly logger: Logger;
+  },
+): Promise<NodeResult[]> {
+  await using connection = await connectLog(config, { signal, logger });
+  const { peers } = connection;
+  const self = (await peers.find(FIND_TIMEOUT_MS, signal)).find(({ node }) => node === config.nodeId);
+  if (self) return await askNode(peers, self, { repair, timeoutMs: VERIFY_TIMEOUT_MS, signal });
+  throw new HarmonyLiteError("NODE_NOT_RUNNING", `Cannot verify: node ${config.nodeId} does not answer`, {
+    hint: "Start it with `harmonylite run`: a node compares itself with the others while it runs.",
+  });
+}
+
+/** Compares this node's rows with those of the others when asked to, and each `verify.interval`; and answers them. */
+export class Verification {
+  readonly #replica: Replica;
+  readonly #peers: Peers;
+  readonly #turn = new Mutex();
+  /** Rows that differed when the nodes were compared last; undefined before the first time. */
+  differing: number | undefined;
+
+  constructor(replica: Replica, peers: Peers) {
+    this.#replica = replica;
+    this.#peers = peers;
+  }
+
+  async run({ signal }: { signal: AbortSignal }): Promise<void> {
+    const { config, schema, messages } = this.#replica;
+    using database = Database.open(config.dbPath);
+    const rows = new LocalRows({
+      database,
+      schema,
+      repair: (events) => messages.repair(events, signal),
+      signal,
+    });
+    const self: Peer = { node: config.nodeId, instance: crypto.randomUUID() };
+    const handler = serveRows(
+      rows,
+      (options) => this.#turn.run(() => this.#verify(rows, options.repair, signal)),
+    );
+    await Promise.all([
+      this.#peers.serve(self, handler, signal),
+      this.#verifyNowAndThen(rows, signal),
+    ]);
+  }
+
+  async #verifyNowAndThen(rows: LocalRows, signal: AbortSignal): Promise<void> {
+    const { interval } = this.#replica.config.verify;
+    while (interval > 0 && !signal.aborted) {
+      // Nodes that were started together need not all compare at once.
+      await pause(interval * (0.9 + 0.2 * Math.random()), signal);
+      if (!signal.aborted) await this.#turn.run(() => this.#verify(rows, false, signal));
+    }
+  }
+
+  async #verify(rows: LocalRows, repair: boolean, signal: AbortSignal): Promise<NodeResult[]> {
+    const { config, logger } = this.#replica;
+    const results = await verify({ rows, peers: this.#peers, node: config.nodeId, repair, signal });
+    const differing = results.map(({ tables }) =>
+      tables.reduce((sum, table) => sum + table.differences.length, 0)
+    );
+    this.differing = differing.reduce((sum, count) => sum + count, 0);
+    const nodes = results.map(({ node }) => node).join(", ");
+    if (this.differing === 0) {
+      logger.info("Compared rows with other nodes", { nodes, verdict: verdictOf(results) });
+    }
+    for (const [at, { node, tables, repaired }] of results.entries()) {
+      if (differing[at] === 0) continue;
+      logger.error("Rows differ from those of another node", {
+        node,
+        tables: tables.filter(({ differences }) => differences.length > 0).map(({ kind }) => kind.table).join(
+          ", ",
+        ),
+        rows: differing[at],
+        repaired,
+        hint:
+          "`harmonylite verify` shows them, `harmonylite verify --repair` gives each row its higher version.",
+      });
+    }
+    return results;
+  }
+}
