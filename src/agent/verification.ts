@@ -26,7 +26,8 @@ export async function askToVerify(
 ): Promise<NodeResult[]> {
   await using connection = await connectLog(config, { signal, logger });
   const { peers } = connection;
-  const self = (await peers.find(FIND_TIMEOUT_MS, signal)).find(({ node }) => node === config.nodeId);
+  const found = await peers.find({ timeoutMs: FIND_TIMEOUT_MS, until: config.nodeId, signal });
+  const self = found.find(({ node }) => node === config.nodeId);
   if (self) return await askNode(peers, self, { repair, timeoutMs: VERIFY_TIMEOUT_MS, signal });
   throw new HarmonyLiteError("NODE_NOT_RUNNING", `Cannot verify: node ${config.nodeId} does not answer`, {
     hint: "Start it with `harmonylite run`: a node compares itself with the others while it runs.",

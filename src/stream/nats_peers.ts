@@ -29,15 +29,16 @@ export class NatsPeers implements Peers {
     this.#subject = `${subjectPrefix}-peers`;
   }
 
-  async find(timeoutMs: number, signal: AbortSignal): Promise<Peer[]> {
+  async find({ timeoutMs, until, signal }: Parameters<Peers["find"]>[0]): Promise<Peer[]> {
     const found: Peer[] = [];
     const inbox = createInbox();
-    const subscription = this.#subscribe(inbox);
+    const subscription = this.#connection.subscribe(inbox);
     this.#connection.publish(this.#subject, Empty, { reply: inbox });
-    for await (const message of until(subscription, timeoutMs, signal)) {
+    for await (const message of messagesOf(subscription, timeoutMs, signal)) {
       if (isNobody(message)) break;
       const [node, instance] = message.string().split(" ");
       if (/^\d+$/.test(node ?? "") && instance) found.push({ node: BigInt(node!), instance });
+      if (found.at(-1)?.node === until) break;
     }
     signal.throwIfAborted();
     return found.sort((a, b) => a.node < b.node ? -1 : a.node > b.node ? 1 : 0);
@@ -49,11 +50,11 @@ export class NatsPeers implements Peers {
     { timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal },
   ): Promise<Uint8Array> {
     const inbox = createInbox();
-    const subscription = this.#subscribe(inbox);
+    const subscription = this.#connection.subscribe(inbox);
     this.#connection.publish(`${this.#subject}.${peer.instance}`, request, { reply: inbox });
     const parts: Uint8Array[] = [];
     let size = 0;
-    for await (const message of until(subscription, timeoutMs, signal)) {
+    for await (const message of messagesOf(subscription, timeoutMs, signal)) {
       if (isNobody(message)) throw gone(peer, "it does not run any more");
       const failure = message.headers?.get(HEADER_ERROR);
       if (failure) throw gone(peer, failure);
@@ -103,10 +104,6 @@ export class NatsPeers implements Peers {
       message.respond(Empty, { headers: header });
     }
   }
-
-  #subscribe(subject: string): Subscription {
-    return this.#connection.subscribe(subject);
-  }
 }
 
 function lastPart(length: number, size: number): number {
@@ -114,7 +111,7 @@ function lastPart(length: number, size: number): number {
 }
 
 /** The messages of a subscription until none has come for so long, or the signal is aborted; it is ended in any case. */
-async function* until(
+async function* messagesOf(
   subscription: Subscription,
   timeoutMs: number,
   signal: AbortSignal,

@@ -9,8 +9,8 @@ export type PeerHandler = (request: Uint8Array) => Promise<Uint8Array>;
 
 /** The running nodes of a cluster, and requests to them. */
 export interface Peers {
-  /** Who answers within the time. */
-  find(timeoutMs: number, signal: AbortSignal): Promise<Peer[]>;
+  /** Who answers, in order of node: until nobody more has for so long, or `until` has answered. */
+  find(options: { timeoutMs: number; until?: bigint; signal: AbortSignal }): Promise<Peer[]>;
   /** Rejects with a transient StreamError when the peer is gone or its answer takes longer than the time. */
   ask(
     peer: Peer,

@@ -4,8 +4,8 @@ import { Comparison, type TableResult } from "./comparison.ts";
 import type { LocalRows } from "./local_rows.ts";
 import { RemoteRows } from "./protocol.ts";
 
-/** How long nodes have to say that they run. */
-const FIND_TIMEOUT_MS = 1_000;
+/** How long after the last node one more has to say that it runs. */
+const FIND_TIMEOUT_MS = 500;
 
 /** What comparing with one other node came to. */
 export interface NodeResult {
@@ -30,7 +30,7 @@ export interface VerifyOptions {
 /** Compares this node with every other that runs, one after the other, while applications go on writing. */
 export async function verify(options: VerifyOptions): Promise<NodeResult[]> {
   const { peers, node, signal } = options;
-  const found = await peers.find(FIND_TIMEOUT_MS, signal);
+  const found = await peers.find({ timeoutMs: FIND_TIMEOUT_MS, signal });
   const results: NodeResult[] = [];
   for (const peer of found) {
     if (peer.node !== node) results.push(await verifyWith(peer, options));
