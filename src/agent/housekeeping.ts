@@ -1,4 +1,3 @@
-import { trimConflictLog } from "../apply/conflict_log.ts";
 import { ON_ITS_WAY, type Overlay } from "../apply/overlay.ts";
 import { readPositions } from "../apply/position.ts";
 import { dropCoveredBatches } from "../apply/waiting_batches.ts";
@@ -56,7 +55,6 @@ export class Housekeeping {
     if (now() - this.#prunedAt < PRUNE_INTERVAL_MS) return;
     this.#prunedAt = now();
     await schema.write(() => {
-      trimConflictLog(database);
       for (const { stream, time } of readPositions(database)) dropCoveredBatches(database, stream, time);
       for (const table of schema.current.tables.keys()) this.#removeOrphans(table);
       this.#pruneTombstones();

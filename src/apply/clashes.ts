@@ -15,7 +15,7 @@ import {
 export interface Clash {
   /** The kind of rows that it is of. */
   readonly table: FollowedTable;
-  /** Its image, then its key as `ExactValues` takes it. */
+  /** All its columns, as `ExactValues` takes them. */
   readonly row: Row;
 }
 

@@ -1,65 +1,162 @@
-import type { Database } from "../sqlite/database.ts";
-import { literal, quote } from "../sqlite/identifier.ts";
+import { DatabaseError, messageOf } from "../lib/errors.ts";
+import { printable } from "../lib/printable.ts";
+import type { Database, Statement } from "../sqlite/database.ts";
+import { quote } from "../sqlite/identifier.ts";
+import { fromSql, toSql } from "../sqlite/sql_value.ts";
 import { CONFLICT_LOG } from "../schema/names.ts";
-import { RawText, type SqlValue } from "../wire/event.ts";
+import { hasTable } from "../schema/own_tables.ts";
+import type { ShapeHistory } from "../schema/shape_history.ts";
+import type { SqlValue } from "../wire/event.ts";
 import type { Version } from "./version.ts";
 
-/** Why an image of a row lost: a newer version was there already, or another row took its UNIQUE value. */
+/** Why an image of a row lost: against a newer change of the row, or as another row took its UNIQUE value. */
 export type ConflictReason = "older" | "displaced";
 
-/** How many images are kept: the oldest go first. */
-export const MAX_CONFLICTS_KEPT = 10_000n;
+/** How many images are kept, at least: the oldest go first, this many at a time. */
+const MAX_CONFLICTS_KEPT = 10_000n;
+const REMOVED_AT_A_TIME = 500n;
+
+/** Of a value that is shown to a person, in characters. */
+const MAX_LITERAL_SHOWN = 60;
+
+/** A row as it was: column to value. */
+export type Image = ReadonlyMap<string, SqlValue>;
 
 export interface Conflict {
   readonly table: string;
   readonly reason: ConflictReason;
-  /** JSON object: column name to SQL literal. */
-  readonly image: string;
+  readonly image: Image;
   /** Of the image; undefined when no stream ever spoke of that row. */
-  readonly loser: Version | undefined;
-  readonly winner: Version;
+  readonly loser: Pick<Version, "ts" | "node"> | undefined;
+  readonly winner: Pick<Version, "ts" | "node">;
 }
 
-/** Keeps the image of a row that was overridden; inside the transaction that overrides it. */
-export function recordConflict(database: Database, conflict: Conflict): void {
-  database.run(
-    `INSERT INTO ${
-      quote(CONFLICT_LOG)
-    } (table_name, reason, row, ts, node, winner_ts, winner_node, created_at)
-     VALUES (?, ?, ?, ?, ?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER))`,
-    conflict.table,
-    conflict.reason,
-    conflict.image,
-    conflict.loser?.ts ?? null,
-    conflict.loser?.node ?? null,
-    conflict.winner.ts,
-    conflict.winner.node,
-  );
+/** A conflict as it is kept. */
+export interface LoggedConflict extends Conflict {
+  readonly id: bigint;
+  /** When this node met it, by its wall clock, Unix milliseconds. */
+  readonly createdAt: number;
 }
 
-/** Drops the oldest images beyond the limit; inside a write transaction. */
-export function trimConflictLog(database: Database): void {
-  const table = quote(CONFLICT_LOG);
-  database.run(`DELETE FROM ${table} WHERE id <= (SELECT max(id) FROM ${table}) - ?`, MAX_CONFLICTS_KEPT);
+/** Keeps images of rows that were overridden, each inside the transaction that overrides it. */
+export class ConflictLog {
+  readonly #insert: Statement;
+  readonly #remove: Statement;
+  readonly #trim: Statement;
+  /** Of this transaction: by winner and the losing writer, what was kept of that writer. */
+  readonly #kept = new Map<string, number | bigint>();
+
+  constructor(database: Database) {
+    const table = quote(CONFLICT_LOG);
+    this.#insert = database.prepare(
+      `INSERT INTO ${table} (table_name, reason, row, ts, node, winner_ts, winner_node, created_at)
+       VALUES (?, ?, ?, ?, ?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER))`,
+    );
+    this.#remove = database.prepare(`DELETE FROM ${table} WHERE id = ?`);
+    this.#trim = database.prepare(`DELETE FROM ${table} WHERE id <= ?`);
+  }
+
+  /** To be called at the beginning of each transaction, and after a part of it was undone. */
+  begin(): void {
+    this.#kept.clear();
+  }
+
+  record(conflict: Conflict): void {
+    const { table, reason, image, loser, winner } = conflict;
+    if (reason === "older") this.#forgetEarlier(conflict);
+    const id = this.#insert.run(
+      table,
+      reason,
+      toJson(image),
+      loser?.ts ?? null,
+      loser?.node ?? null,
+      winner.ts,
+      winner.node,
+    ).lastInsertRowid as bigint;
+    if (this.#kept.size >= MAX_CONFLICTS_KEPT) this.#kept.clear();
+    if (reason === "older") this.#kept.set(writersOf(conflict), id);
+    if (id % REMOVED_AT_A_TIME === 0n) this.#trim.run(id - MAX_CONFLICTS_KEPT);
+  }
+
+  /** What a writer itself wrote over was not overridden by the winner: of many changes of one row the last one counts. */
+  #forgetEarlier(conflict: Conflict): void {
+    const id = this.#kept.get(writersOf(conflict));
+    if (id !== undefined) this.#remove.run(id);
+  }
 }
 
-/** The image of a row that never got into its table. */
-export function imageOf(columns: readonly string[], values: readonly SqlValue[]): string {
-  return JSON.stringify(
-    Object.fromEntries(columns.map((column, at) => [column, sqlLiteral(values[at] ?? null)])),
-  );
+/** A node uses a clock value once, so the winner's version tells the row as well. */
+function writersOf({ table, loser, winner }: Conflict): string {
+  return `${winner.ts} ${winner.node} ${loser?.node} ${table}`;
 }
 
-/** A value as SQL text. */
-export function sqlLiteral(value: SqlValue): string {
-  if (value === null) return "NULL";
-  if (typeof value === "bigint") return value.toString();
-  if (typeof value === "string") return literal(value);
-  if (typeof value === "number") return realLiteral(value);
-  return value instanceof RawText ? `CAST(x'${value.bytes.toHex()}' AS TEXT)` : `x'${value.toHex()}'`;
+/** Columns and values on one line, as a person reads them: `id = 7, name = 'a'`. */
+export function describeRow(cells: Iterable<readonly [column: string, value: SqlValue]>): string {
+  return [...cells].map(([column, value]) => `${printable(column)} = ${shorten(printable(toSql(value)))}`)
+    .join(", ");
 }
 
-function realLiteral(value: number): string {
-  if (!Number.isFinite(value)) return value > 0 ? "9e999" : "-9e999";
-  return Number.isInteger(value) ? `${value}.0`.replace(/(e.*)\.0$/, "$1") : String(value);
+function shorten(text: string): string {
+  return text.length <= MAX_LITERAL_SHOWN ? text : `${text.slice(0, MAX_LITERAL_SHOWN)}…`;
+}
+
+const COLUMNS = "id, table_name, reason, row, ts, node, winner_ts, winner_node, created_at";
+
+/**
+ * What is kept, the newest first; of one table if it is named. None where nothing was ever replicated.
+ * Throws a DatabaseError with code IMAGE_UNREADABLE when somebody has changed an image.
+ */
+export function listConflicts(
+  database: Database,
+  { table, limit }: { table: string | undefined; limit: number },
+): LoggedConflict[] {
+  if (!hasTable(database, CONFLICT_LOG)) return [];
+  return database
+    .all(
+      `SELECT ${COLUMNS} FROM ${quote(CONFLICT_LOG)} WHERE ?1 IS NULL OR table_name = ?1 COLLATE NOCASE
+       ORDER BY id DESC LIMIT ?2`,
+      table ?? null,
+      BigInt(limit),
+    )
+    .map(toConflict);
+}
+
+export function findConflict(database: Database, id: bigint): LoggedConflict | undefined {
+  if (!hasTable(database, CONFLICT_LOG)) return undefined;
+  const row = database.get(`SELECT ${COLUMNS} FROM ${quote(CONFLICT_LOG)} WHERE id = ?`, id);
+  return row && toConflict(row);
+}
+
+function toConflict(row: readonly unknown[]): LoggedConflict {
+  const [id, table, reason, image, ts, node, winnerTs, winnerNode, createdAt] = row;
+  return {
+    id: id as bigint,
+    table: String(table),
+    reason: reason as ConflictReason,
+    image: fromJson(id as bigint, String(image)),
+    loser: ts === null ? undefined : { ts: ts as bigint, node: node as bigint },
+    winner: { ts: winnerTs as bigint, node: winnerNode as bigint },
+    createdAt: Number(createdAt),
+  };
+}
+
+/** Column name to SQL literal. */
+function toJson(image: Image): string {
+  return JSON.stringify(Object.fromEntries([...image].map(([column, value]) => [column, toSql(value)])));
+}
+
+function fromJson(id: bigint, json: string): Image {
+  try {
+    const cells = Object.entries(JSON.parse(json));
+    return new Map(cells.map(([column, literal]) => [column, fromSql(String(literal))]));
+  } catch (cause) {
+    throw new DatabaseError("IMAGE_UNREADABLE", `Cannot read conflict ${id}: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** The part of an image that is the row's key: as the table was when the image was made, as far as that is known. */
+export function keyOf({ table, image }: Conflict, history: ShapeHistory): Image {
+  const shapes = history.of(table).filter(({ key }) => key.every((column) => image.has(column)));
+  const shape = shapes.findLast(({ columns }) => columns.length === image.size) ?? shapes.at(-1);
+  return new Map((shape?.key ?? []).map((column) => [column, image.get(column)!]));
 }

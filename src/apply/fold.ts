@@ -7,7 +7,7 @@ import { type FollowedTable, type Schema, shapesOf } from "../schema/followed_ta
 import { ExactValues } from "../sqlite/exact_row.ts";
 import type { ClusterSchemas } from "../schema/cluster_schemas.ts";
 import { type ChangeEvent, RawText, type SqlValue } from "../wire/event.ts";
-import { imageOf, recordConflict } from "./conflict_log.ts";
+import { ConflictLog } from "./conflict_log.ts";
 import { keyText } from "./key_text.ts";
 import type { Overlay, OwnChange } from "./overlay.ts";
 import { ownHash, sameContent } from "./own_change.ts";
@@ -70,6 +70,7 @@ export class Fold {
   readonly #node: bigint;
   readonly #planner: Planner;
   readonly #triggers: TriggerGuard;
+  readonly #conflicts: ConflictLog;
   readonly #statements = new Map<string, VersionStatements>();
   readonly #oneShape = new Map<string, boolean>();
   /** Tables whose notes were removed in the transaction at hand. */
@@ -85,6 +86,7 @@ export class Fold {
     this.#schema = options.schema;
     this.#planner = new Planner(options);
     this.#triggers = new TriggerGuard(options.database, options.schema);
+    this.#conflicts = new ConflictLog(options.database);
   }
 
   /** See {@link Planner.use}. */
@@ -108,6 +110,7 @@ export class Fold {
     this.#overlay.begin();
     this.#changes.forget();
     this.#forgotten.clear();
+    this.#conflicts.begin();
   }
 
   /** Judges an event and finds what applying it takes, without touching the database; see {@link Planner.find}. */
@@ -131,6 +134,8 @@ export class Fold {
     // What has just come back may still be listed.
     const own = isOwn && newest?.id === event.id ? undefined : newest;
     if (own && this.#isNewer(table, own, event)) {
+      // Our change was made before the event came here, so only this node knows that it was made without seeing it.
+      this.#recordLost(table, event, { ts: own.ts, node: this.#node });
       // What the event displaces goes all the same, as it does on every other node.
       if (event.type !== "delete") this.#displace(event, bound, true);
       this.#complete(plan, key, own, event);
@@ -198,11 +203,15 @@ export class Fold {
     const winner = this.#storedVersion(table, key)!;
     if (compareVersions(loser, winner) === 0) return "old";
     if (winner.node === loser.node) return "old";
-    if (event.type !== "delete") {
-      const image = imageOf(event.columns, event.values);
-      recordConflict(this.#database, { table: table.name, reason: "older", image, loser, winner });
-    }
+    this.#recordLost(table, event, winner);
     return "lost";
+  }
+
+  /** The event lost against a change whose writer had not seen it. A delete has nothing that could be put back. */
+  #recordLost(table: FollowedTable, event: ChangeEvent, winner: Pick<Version, "ts" | "node">): void {
+    if (event.type === "delete" || event.node === winner.node) return;
+    const image = new Map(event.columns.map((column, at) => [column, event.values[at] ?? null]));
+    this.#conflicts.record({ table: table.name, reason: "older", image, loser: versionOf(event), winner });
   }
 
   #storedVersion(table: FollowedTable, key: readonly SqlValue[]): Version | undefined {
@@ -242,11 +251,11 @@ export class Fold {
    */
   #displace(event: ChangeEvent, { values, statements }: BoundEvent, spareNewer: boolean): void {
     for (const { table, row } of statements.clashes.of(values)) {
-      const key = this.#exact.of(row.slice(1));
+      const image = new Map(this.#exact.of(row).map((value, at) => [table.columns[at]!.name, value]));
+      const key = table.key.map(({ name }) => image.get(name)!);
       const loser = this.#storedVersion(table, key);
       if (spareNewer && this.#isOnItsWayAbove(table, key, loser)) continue;
-      const image = String(row[0]);
-      recordConflict(this.#database, {
+      this.#conflicts.record({
         table: table.name,
         reason: "displaced",
         image,

@@ -83,13 +83,12 @@ export function isCarried({ terms, where }: UniqueIndex, columns: readonly strin
 }
 
 /**
- * The other rows of one kind for which a condition holds: each its image as in the conflict log, then its key in order, as
- * `ExactValues` takes it.
+ * The other rows of one kind for which a condition holds, each as {@link wholeRow}.
  */
 function selectOthers(options: RowSqlOptions, kind: FollowedTable, condition: string): string {
   const ofRow = (column: string): string => `row.${quote(column)}`;
-  return `SELECT ${rowImage(kind)}, ${exactColumns(kind.key.map(({ name }) => ofRow(name)))}
-    FROM ${quote(kind.name)} AS row WHERE ${condition}${ofKind(kind, ofRow)} AND NOT (${atKey(options)})`;
+  return `SELECT ${wholeRow(kind)} FROM ${quote(kind.name)} AS row
+    WHERE ${condition}${ofKind(kind, ofRow)} AND NOT (${atKey(options)})`;
 }
 
 /** The rows of one kind and of other keys that hold the event's values in a UNIQUE index which is carried. */
@@ -142,15 +141,9 @@ export function insertArriving(options: RowSqlOptions): string {
     VALUES (${columns.map((column) => parameter(options, column)).join(", ")})`;
 }
 
-/** The image of `row` as JSON: column name to SQL literal. */
-export function rowImage(table: FollowedTable): string {
-  const pairs = table.columns.map(({ name }) => `'${name.replaceAll("'", "''")}', quote(row.${quote(name)})`);
-  const chunks: string[] = [];
-  // A function takes at most 127 arguments in older builds of SQLite: wide rows are patched together.
-  for (let at = 0; at < pairs.length; at += 50) {
-    chunks.push(`json_object(${pairs.slice(at, at + 50).join(", ")})`);
-  }
-  return chunks.reduce((left, right) => `json_patch(${left}, ${right})`);
+/** What to select of `row` for `ExactValues`: the columns of the table in their order. */
+export function wholeRow(table: FollowedTable): string {
+  return exactColumns(table.columns.map(({ name }) => `row.${quote(name)}`));
 }
 
 /**

@@ -21,6 +21,22 @@ export type Command =
     readonly discardPending: boolean;
   }
   | {
+    readonly name: "conflicts";
+    readonly action: "list";
+    readonly choice: ConfigChoice;
+    readonly json: boolean;
+    /** Of this table only. */
+    readonly table: string | undefined;
+    readonly limit: number;
+  }
+  | {
+    readonly name: "conflicts";
+    readonly action: "restore";
+    readonly choice: ConfigChoice;
+    readonly id: bigint;
+    readonly replace: boolean;
+  }
+  | {
     readonly name: "init";
     readonly path: string;
     readonly force: boolean;
@@ -51,6 +67,7 @@ export const COMMANDS: Readonly<Record<CommandName, string>> = {
   run: "Replicate the database until stopped. The default.",
   check: "Judge the configuration and end.",
   verify: "Compare the rows of this node, which must be running, with those of all others.",
+  conflicts: "Show the newest overridden writes (list), or put one back as a new write (restore ID).",
   cleanup: "Send what is pending, remove triggers and change logs from the database, and end.",
   init: "Write an annotated configuration file (config.toml unless FILE is given).",
   version: "Print the version.",
@@ -66,7 +83,10 @@ interface Option {
   readonly help: string;
 }
 
-const WITH_CONFIG = ["run", "check", "verify", "cleanup"] as const;
+const WITH_CONFIG = ["run", "check", "verify", "conflicts", "cleanup"] as const;
+
+/** How many conflicts are shown. */
+const DEFAULT_LIMIT = 20;
 
 /** Every option. Those that are called like a command stand for it: `-check` is `check`. */
 export const OPTIONS: Readonly<Record<string, Option>> = {
@@ -84,7 +104,14 @@ export const OPTIONS: Readonly<Record<string, Option>> = {
     help: "Go on when pending changes cannot be sent: they are lost.",
   },
   repair: { commands: ["verify"], help: "Give each row that differs its higher version, on whichever node." },
-  json: { commands: ["verify"], help: "Print one JSON object." },
+  table: { value: "NAME", commands: ["conflicts"], help: "Show those of this table." },
+  limit: {
+    value: "N",
+    commands: ["conflicts"],
+    help: `Show at most this many, ${DEFAULT_LIMIT} unless said.`,
+  },
+  json: { commands: ["verify", "conflicts"], help: "For programs." },
+  replace: { commands: ["conflicts"], help: "Delete rows that hold UNIQUE values of the row to put back." },
   force: { commands: ["init"], help: "Write over a file that exists." },
 };
 
@@ -120,6 +147,8 @@ function makeCommand(name: CommandName, line: Line): Command {
         return { name, choice: chooseConfig(line), all: has("all"), discardPending: has("discard-pending") };
       case "verify":
         return { name, choice: chooseConfig(line), repair: has("repair"), json: has("json") };
+      case "conflicts":
+        return makeConflicts(line, words);
       case "init":
         return {
           name,
@@ -137,6 +166,36 @@ function makeCommand(name: CommandName, line: Line): Command {
     throw new UsageError(`Cannot understand "${words[0]}": ${name} takes no such argument`);
   }
   return command;
+}
+
+/** `conflicts`, `conflicts list`, `conflicts restore 12`. Takes the words that it understands. */
+function makeConflicts(line: Line, words: string[]): Extract<Command, { name: "conflicts" }> {
+  const name = "conflicts";
+  const choice = chooseConfig(line);
+  const action = words.shift() ?? "list";
+  const valueOf = (wanted: string): string | undefined =>
+    line.options.findLast(({ option }) => option === wanted)?.text;
+  const refuse = (...options: string[]): void => {
+    const wrong = options.find((option) => valueOf(option) !== undefined);
+    if (wrong !== undefined) throw new UsageError(`Cannot use --${wrong} with "${name} ${action}"`);
+  };
+  if (action === "list") {
+    refuse("replace");
+    const limit = readCount("--limit", valueOf("limit") ?? String(DEFAULT_LIMIT));
+    return { name, action, choice, json: valueOf("json") === "true", table: valueOf("table"), limit };
+  }
+  if (action === "restore") {
+    refuse("json", "table", "limit");
+    const id = BigInt(readCount("the number of a conflict", words.shift() ?? ""));
+    return { name, action, choice, id, replace: valueOf("replace") === "true" };
+  }
+  throw unknown("action of conflicts", action, ["list", "restore"]);
+}
+
+function readCount(what: string, text: string): number {
+  const count = /^\d{1,15}$/.test(text) ? Number(text) : 0;
+  if (count > 0) return count;
+  throw new UsageError(`Cannot understand "${text}": ${what} must be a whole number, 1 or more`);
 }
 
 function readLine(args: readonly string[]): Line {

@@ -129,3 +129,36 @@ Deno.test("any words are either a command or a usage error", () => {
     }
   }));
 });
+
+Deno.test("conflicts are listed, or one is put back, each with its own options", () => {
+  const choice = { path: "x", overrides: [] };
+  const list = { name: "conflicts", action: "list", choice, json: false, table: undefined, limit: 20 };
+  assert.deepEqual(parse("conflicts -config x"), list);
+  assert.deepEqual(parse("-config x -conflicts list --json --table t --limit 3"), {
+    ...list,
+    json: true,
+    table: "t",
+    limit: 3,
+  });
+  const restore = { name: "conflicts", action: "restore", choice, id: 12n, replace: false };
+  assert.deepEqual(parse("conflicts restore 12 -config x"), restore);
+  assert.deepEqual(parse("conflicts restore --replace -config x 12"), { ...restore, replace: true });
+  for (
+    const [line, message] of [
+      ["conflicts restore", /number of a conflict must be a whole number/],
+      ["conflicts restore 0", /1 or more/],
+      ["conflicts restore 1 2", /takes no such argument/],
+      ["conflicts restore 1 --json", /Cannot use --json with "conflicts restore"/],
+      ["conflicts list --replace", /Cannot use --replace with "conflicts list"/],
+      ["conflicts list --limit x", /--limit must be a whole number/],
+      ["conflicts lst", /did you mean "list"/],
+      ["run --json", /it goes with conflicts/],
+    ] as const
+  ) {
+    assert.throws(
+      () => parse(line),
+      (error) => error instanceof UsageError && message.test(error.message),
+      line,
+    );
+  }
+});

@@ -49,6 +49,7 @@ function renderOptions(names: readonly string[]): string[] {
 
 function usageOf(name: CommandName): string {
   if (name === "init") return "init [FILE]";
+  if (name === "conflicts") return "conflicts [ACTION]";
   return name === "help" ? "help [COMMAND]" : name;
 }
 

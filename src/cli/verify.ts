@@ -1,6 +1,6 @@
 import { secretsOf } from "../config/config.ts";
 import { openLogger } from "../observe/logger.ts";
-import { sqlLiteral } from "../apply/conflict_log.ts";
+import { toSql } from "../sqlite/sql_value.ts";
 import { decodeKey } from "../verify/key.ts";
 import type { Difference, TableResult } from "../verify/comparison.ts";
 import { type NodeResult, type Verdict, verdictOf } from "../verify/verify.ts";
@@ -76,7 +76,7 @@ function renderTable({ kind, differences, open, refused }: TableResult): string[
 
 function keyOf(columns: readonly string[], { here }: Difference): string {
   const values = decodeKey(here.key);
-  return columns.map((column, at) => `${column} = ${sqlLiteral(values[at]!)}`).join(", ");
+  return columns.map((column, at) => `${column} = ${toSql(values[at]!)}`).join(", ");
 }
 
 function toJson(results: readonly NodeResult[], verdict: Verdict): unknown {

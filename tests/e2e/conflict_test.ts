@@ -1,11 +1,31 @@
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
-import { startCluster } from "../support/cluster.ts";
+import { type ClusterNode, startCluster } from "../support/cluster.ts";
 
 const SCHEMA = `CREATE TABLE settings (name TEXT PRIMARY KEY, value INTEGER, author TEXT);
   CREATE TABLE counter (id INTEGER PRIMARY KEY, value INTEGER);`;
 
-Deno.test("a row changed on two nodes while NATS is away ends everywhere with the later write", async () => {
+interface ListedConflict {
+  readonly id: number;
+  readonly key: Readonly<Record<string, string>>;
+  readonly row: Readonly<Record<string, string>>;
+  readonly overridden: { readonly node: string };
+  readonly winner: { readonly node: string };
+}
+
+async function endOf(node: ClusterNode, ...words: string[]): Promise<{ code: number; stdout: string }> {
+  await using process = node.command(words);
+  const code = await process.exited;
+  return { code, stdout: process.output.lines.join("\n") };
+}
+
+async function conflictsOf(node: ClusterNode): Promise<ListedConflict[]> {
+  const { code, stdout } = await endOf(node, "conflicts", "list", "--json");
+  assert.equal(code, 0, stdout);
+  return JSON.parse(stdout);
+}
+
+Deno.test("a row changed on two nodes while NATS is away ends everywhere with the later write; the other can be put back", async () => {
   await using cluster = await startCluster(3, { schema: SCHEMA });
   const [first, second, third] = [cluster.node(1), cluster.node(2), cluster.node(3)];
   await third.sql("INSERT INTO settings VALUES ('a', 0, 'c'), ('b', 0, 'c'), ('d', 0, 'c'), ('e', 0, 'c');");
@@ -29,6 +49,30 @@ Deno.test("a row changed on two nodes while NATS is away ends everywhere with th
       ["b", "first"],
       ["d", "second"], // An update after a delete of the row elsewhere brings it back, whole.
       ["f", "first"],
+    ]);
+  }
+
+  // Whichever write arrived first, the node whose write stays knows what it was made without having seen.
+  const lost = async (node: ClusterNode, name: string): Promise<ListedConflict> =>
+    (await conflictsOf(node)).find(({ key }) => key["name"] === `'${name}'`)!;
+  const lostByFirst = await lost(second, "a");
+  assert.deepEqual(lostByFirst.row, { name: "'a'", value: "1", author: "'first'" });
+  assert.deepEqual([lostByFirst.overridden.node, lostByFirst.winner.node], ["1", "2"]);
+  assert.equal((await lost(first, "b")).row["author"], "'second'");
+  assert.equal((await lost(first, "e")).row["author"], "'second'", "a delete has won over this update");
+
+  assert.equal((await endOf(second, "conflicts", "restore", String(lostByFirst.id))).code, 0);
+  const lostBySecond = (await lost(first, "b")).id;
+  assert.equal(await first.stop(), 0);
+  const restored = await endOf(first, "conflicts", "restore", String(lostBySecond));
+  assert.equal(restored.code, 0, restored.stdout);
+  assert.equal((await endOf(first, "conflicts", "restore", "999")).code, 1);
+  await first.start();
+  await cluster.converge();
+  for (const node of cluster.nodes) {
+    assert.deepEqual(node.read("SELECT name, author FROM settings WHERE name IN ('a', 'b') ORDER BY name"), [
+      ["a", "first"],
+      ["b", "second"],
     ]);
   }
 });
