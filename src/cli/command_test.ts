@@ -152,7 +152,7 @@ Deno.test("conflicts are listed, or one is put back, each with its own options",
       ["conflicts list --replace", /Cannot use --replace with "conflicts list"/],
       ["conflicts list --limit x", /--limit must be a whole number/],
       ["conflicts lst", /did you mean "list"/],
-      ["run --json", /it goes with conflicts/],
+      ["run --json", /it goes with verify, conflicts/],
     ] as const
   ) {
     assert.throws(
