@@ -7,10 +7,10 @@ import type { DigestedRange, RowHolder, RowKind } from "./row_holder.ts";
 import type { KeyRange, RowState } from "./table_rows.ts";
 
 /** Rows that share a digest at first, and after a difference was found among them. */
-const ROWS_IN_RANGE = 8_192;
+const ROWS_IN_RANGE = 16_384;
 const ROWS_IN_SMALL_RANGE = 128;
-/** Digests sent in one request. */
-const RANGES_IN_REQUEST = 256;
+/** Digests sent in one request: while the other node works on them, this one goes on with the next. */
+const RANGES_IN_REQUEST = 8;
 /** Rows that are listed, judged or repaired at a time. */
 const ROWS_AT_A_TIME = 256;
 /** A table with more different rows than this is reported with so many. */
@@ -59,13 +59,13 @@ export class Comparison {
     let open = 0;
     const differences: Difference[] = [];
     const everything = { after: undefined, upTo: undefined };
-    for await (const ranges of groups(this.#here.partition(kind, everything, ROWS_IN_RANGE))) {
-      rows += ranges.reduce((sum, { count }) => sum + count, 0);
-      for await (const keys of this.#suspects(kind, ranges)) {
+    for await (const { range, differs } of this.#ranges(kind, everything, ROWS_IN_RANGE)) {
+      rows += range.count;
+      if (!differs || differences.length >= MAX_DIFFERENCES) continue;
+      for await (const keys of this.#suspects(kind, range)) {
         const judged = await this.#judge(kind, keys);
         differences.push(...judged.differences);
         open += judged.open;
-        if (differences.length >= MAX_DIFFERENCES) break;
       }
     }
     return { kind, rows, differences, open, refused };
@@ -85,12 +85,28 @@ export class Comparison {
     return written;
   }
 
-  /** Keys of rows that are not the same on both sides at this moment. */
-  async *#suspects(kind: RowKind, ranges: readonly DigestedRange[]): AsyncGenerator<EncodedKey[]> {
-    for (const index of await this.#there.differing(kind, ranges)) {
-      for await (const small of groups(this.#here.partition(kind, ranges[index]!, ROWS_IN_SMALL_RANGE))) {
-        for (const at of await this.#there.differing(kind, small)) yield* this.#unlike(kind, small[at]!);
-      }
+  /** The ranges that a range consists of, and whether they hold something else there. */
+  async *#ranges(kind: RowKind, whole: KeyRange, limit: number): AsyncGenerator<JudgedRange> {
+    let asked: Promise<JudgedRange[]> = Promise.resolve([]);
+    for await (const ranges of groups(this.#here.partition(kind, whole, limit))) {
+      const before = asked;
+      asked = this.#ask(kind, ranges);
+      // It is awaited a round later.
+      asked.catch(() => {});
+      yield* await before;
+    }
+    yield* await asked;
+  }
+
+  async #ask(kind: RowKind, ranges: readonly DigestedRange[]): Promise<JudgedRange[]> {
+    const differing = new Set(await this.#there.differing(kind, ranges));
+    return ranges.map((range, index) => ({ range, differs: differing.has(index) }));
+  }
+
+  /** Keys of rows of a range that are not the same on both sides at this moment. */
+  async *#suspects(kind: RowKind, whole: KeyRange): AsyncGenerator<EncodedKey[]> {
+    for await (const { range, differs } of this.#ranges(kind, whole, ROWS_IN_SMALL_RANGE)) {
+      if (differs) yield* this.#unlike(kind, range);
     }
   }
 
@@ -143,6 +159,11 @@ export class Comparison {
     }
     return open;
   }
+}
+
+interface JudgedRange {
+  readonly range: DigestedRange;
+  readonly differs: boolean;
 }
 
 interface HashedKey {

@@ -147,14 +147,18 @@ export class Lab implements AsyncDisposable {
     }
   }
 
+  get natsUrl(): string {
+    if (this.#server === undefined) throw new Error("Cannot connect: nats-server does not run");
+    return this.#server.url;
+  }
+
   file(name: string): string {
     return this.#temp.file(name);
   }
 
   /** A node with its database, not started yet. */
   addNode(sql = TABLE_SQL): LabNode {
-    if (this.#server === undefined) throw new Error("Cannot add a node: nats-server does not run");
-    const node = new LabNode(this.#temp.path, this.#nodes.length + 1, this.#server.url, sql);
+    const node = new LabNode(this.#temp.path, this.#nodes.length + 1, this.natsUrl, sql);
     this.#nodes.push(node);
     return node;
   }
