@@ -7,7 +7,7 @@ import type { Config } from "../config/config.ts";
 import { DatabaseError, HarmonyLiteError, messageOf } from "../lib/errors.ts";
 import { sleep } from "../lib/sleep.ts";
 import type { Logger } from "../observe/logger.ts";
-import { absentColumns, changeLog, GLOBAL_LOG, replacedKeys, SCHEMA_HISTORY } from "../schema/names.ts";
+import { absentColumns, changeLog, GLOBAL_LOG, NODE, replacedKeys, SCHEMA_HISTORY } from "../schema/names.ts";
 import { everFollowed, hasTable, listOwn } from "../schema/own_tables.ts";
 import { Database } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
@@ -134,7 +134,8 @@ function ownTables(database: Database, all: boolean): string[] {
     replacedKeys(table),
     absentColumns(table),
   ]);
-  const going = new Set([GLOBAL_LOG, ...logs]);
+  // With the change logs goes what tells own changes that have yet to come back from those of another database.
+  const going = new Set([GLOBAL_LOG, NODE, ...logs]);
   return tables.filter((name) => going.has(name));
 }
 

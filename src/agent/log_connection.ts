@@ -7,10 +7,11 @@ import type { Logger } from "../observe/logger.ts";
 import { REGISTRY_BUCKET, SchemaRegistry } from "../schema/registry.ts";
 import { JetStreamKeyValue } from "../stream/jetstream_key_value.ts";
 import { JetStreamLog } from "../stream/jetstream_log.ts";
-import type { BucketSettings } from "../stream/key_value.ts";
+import type { BucketSettings, KeyValueStore } from "../stream/key_value.ts";
 import { NatsPeers } from "../stream/nats_peers.ts";
 import type { Peers } from "../stream/peers.ts";
 import type { ReplicationLog } from "../stream/replication_log.ts";
+import { NODES_BUCKET } from "./node_claim.ts";
 
 /** Pauses while JetStream is not ready: its servers may still be looking for each other. */
 const FIRST_PAUSE_MS = 250;
@@ -22,6 +23,8 @@ export interface LogConnection extends AsyncDisposable {
   readonly log: ReplicationLog;
   readonly registry: SchemaRegistry;
   readonly peers: Peers;
+  /** Which nodes run. */
+  readonly nodes: KeyValueStore;
 }
 
 /**
@@ -46,13 +49,14 @@ export async function connectLog(
     onDifference: (text) => logger.warn(text),
   });
   stack.use(log);
-  const store = stack.use(new JetStreamKeyValue(connection, registrySettings(config)));
+  const store = stack.use(new JetStreamKeyValue(connection, bucketSettings(config, REGISTRY_BUCKET)));
+  const nodes = stack.use(new JetStreamKeyValue(connection, bucketSettings(config, NODES_BUCKET)));
   const now = (): number => performance.now();
   const registry = new SchemaRegistry({ store, node: config.nodeId, logger, now });
   await waitForStreams(log, options);
   const owned = stack.move();
   const peers = new NatsPeers(connection, config.nats.subjectPrefix);
-  return { log, registry, peers, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { log, registry, peers, nodes, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 async function waitForStreams(
@@ -96,9 +100,9 @@ function natsOptions({ nats, nodeId }: Config): NatsOptions {
 }
 
 /** Entries carry the prefix unless it is the default one, so that clusters can share an account. */
-function registrySettings({ nats, replicationLog }: Config): BucketSettings {
+function bucketSettings({ nats, replicationLog }: Config, bucket: string): BucketSettings {
   const folder = nats.streamPrefix === DEFAULT_STREAM_PREFIX ? "" : nats.streamPrefix;
-  return { bucket: REGISTRY_BUCKET, folder, replicas: replicationLog.replicas };
+  return { bucket, folder, replicas: replicationLog.replicas };
 }
 
 function streamSettings({ nats, replicationLog }: Config): Parameters<typeof JetStreamLog.open>[1] {

@@ -4,8 +4,10 @@ import type { Config } from "../config/config.ts";
 import { messageOf } from "../lib/errors.ts";
 import { pause } from "../lib/sleep.ts";
 import type { Logger } from "../observe/logger.ts";
+import { takeOwnership } from "./database_owner.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { connectLog, type LogConnection } from "./log_connection.ts";
+import { CLAIM_INTERVAL_MS, NodeClaim } from "./node_claim.ts";
 import { Replica } from "./replica.ts";
 import { hasSequenceMap, readSequenceMap } from "./sequence_map.ts";
 import { Verification } from "./verification.ts";
@@ -31,6 +33,7 @@ export async function runNode(config: Config, { signal, logger }: NodeOptions): 
   using _lock = ProcessLock.acquire(config.dbPath);
   using watcher = await Watcher.open(config.dbPath, logger);
   using replica = await Replica.open(config, { signal, logger });
+  await takeOwnership(replica.database, replica.schema, { node: config.nodeId, logger, signal });
   checkSequenceMap(config, logger);
   await new NodeLoops(replica, watcher).run(signal);
 }
@@ -77,6 +80,7 @@ class NodeLoops {
       this.#housekeeping.run({ signal }),
       connection.registry.run({ signal, schema: () => schema.current }),
       new Verification(this.#replica, connection.peers).run({ signal }),
+      claimOf(this.#replica, connection).run({ signal }),
       this.#sleepWhenIdle(stop, signal),
       applier?.run({ signal }),
       config.publish ? this.#publish(connection, applier, signal) : undefined,
@@ -136,6 +140,24 @@ class NodeLoops {
       await pause(sleepTimeout - idleMs, signal);
     }
   }
+}
+
+function claimOf({ config, logger }: Replica, { nodes: store }: LogConnection): NodeClaim {
+  const own = {
+    instance: crypto.randomUUID(),
+    host: Deno.hostname(),
+    database: config.dbPath,
+    process: Deno.pid,
+    startedAt: new Date().toISOString(),
+  };
+  return new NodeClaim({
+    store,
+    node: config.nodeId,
+    own,
+    logger,
+    now: () => performance.now(),
+    checkIntervalMs: CLAIM_INTERVAL_MS,
+  });
 }
 
 async function untilAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {

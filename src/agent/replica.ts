@@ -60,6 +60,13 @@ export class Replica implements Disposable {
           hint:
             "Set the clock of that node right. Until real time has caught up every write counts as later.",
         }),
+      onForeign: () =>
+        logger.warn("A change carries the id of this node, but was not made in this database", {
+          node: config.nodeId,
+          hint:
+            "It was applied like any other. An older copy of the database was put back, or the database is new; " +
+            "or another node has this node_id, and needs one of its own.",
+        }),
       onLeftOut: (text) => logger.warn("Left out of what is applied", { reason: text }),
     });
   }

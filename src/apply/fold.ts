@@ -26,8 +26,11 @@ import type { TableUnwritableError } from "./table_unwritable.ts";
 import { TriggerGuard } from "./trigger_guard.ts";
 import { compareVersions, type Version } from "./version.ts";
 
-/** What became of an event. `lost`: a newer version by another node was there; `old`: it was folded in before. */
-export type Outcome = "written" | "kept" | "lost" | "old";
+/**
+ * What became of an event. `lost`: a newer version by another node was there; `old`: it was folded in before; `foreign`: it
+ * was written, and carries our node id, but is none of our changes on their way.
+ */
+export type Outcome = "written" | "foreign" | "kept" | "lost" | "old";
 
 /** The time of a stream when an event is folded in: the same on every node that reads it. */
 export interface StreamTime {
@@ -135,7 +138,7 @@ export class Fold {
     const own = isOwn && newest?.id === event.id ? undefined : newest;
     if (own && this.#isNewer(table, own, event)) {
       // Our change was made before the event came here, so only this node knows that it was made without seeing it.
-      this.#recordLost(table, event, { ts: own.ts, node: this.#node });
+      if (!this.#isSame(table, own, event)) this.#recordLost(table, event, { ts: own.ts, node: this.#node });
       // What the event displaces goes all the same, as it does on every other node.
       if (event.type !== "delete") this.#displace(event, bound, true);
       this.#complete(plan, key, own, event);
@@ -143,7 +146,7 @@ export class Fold {
     }
     if (event.type === "delete") this.#remove(table, bound);
     else this.#write(plan, key, event, bound, isOwn || own !== undefined);
-    return "written";
+    return event.node === this.#node && !isOwn ? "foreign" : "written";
   }
 
   /**
@@ -177,8 +180,14 @@ export class Fold {
    */
   #isOwn(table: FollowedTable, event: ChangeEvent): boolean {
     if (event.node !== this.#node) return false;
-    const change = this.#changes.one(table.name, event.id);
-    return change !== undefined && change.ts === event.ts && sameContent(change, event);
+    return this.#isSame(table, { id: event.id, ts: event.ts! }, event);
+  }
+
+  /** Whether an event is the very change that our change log has under an id, whoever sent it. */
+  #isSame(table: FollowedTable, { id, ts }: OwnChange, event: ChangeEvent): boolean {
+    if (ts !== event.ts) return false;
+    const change = this.#changes.one(table.name, id);
+    return change !== undefined && change.ts === ts && sameContent(change, event);
   }
 
   /**
@@ -203,6 +212,8 @@ export class Fold {
     const winner = this.#storedVersion(table, key)!;
     if (compareVersions(loser, winner) === 0) return "old";
     if (winner.node === loser.node) return "old";
+    // The very change, sent under two ids: a database was copied with what was pending in it.
+    if (winner.ts === loser.ts && winner.hash === loser.hash) return "old";
     this.#recordLost(table, event, winner);
     return "lost";
   }

@@ -149,6 +149,18 @@ Deno.test("fold: an event with our own id that we never made is applied like a s
   assert.deepEqual(lab.lines(ALL), ["1|'from a restored copy'"]);
 });
 
+Deno.test("fold: one change sent under two ids, as its database was copied, is no conflict and leaves one row", async () => {
+  for (const node of [LAB_NODE - 1n, LAB_NODE + 1n]) {
+    await using lab = await CoreLab.open(PLAIN);
+    lab.runAt(T + 50n, "INSERT INTO t VALUES (1, 'copied')");
+    const [own] = await lab.read();
+    await lab.receive(put(50n, { id: 1n, a: "copied" }, node));
+    for (const part of own!.batch.parts) await lab.apply(lab.messageOfPart(part));
+    assert.deepEqual(lab.lines(ALL), ["1|'copied'"]);
+    assert.deepEqual(lab.lines(`SELECT * FROM "__harmonylite___conflict_log"`), [], `sent by ${node}`);
+  }
+});
+
 Deno.test("fold: the next own write lies above every change that was seen", async () => {
   await using lab = await CoreLab.open(PLAIN);
   await lab.receive(put(1_000_000n, { id: 1n, a: "ahead" }));

@@ -7,6 +7,8 @@ import { messageOf, WireError } from "../lib/errors.ts";
 import { yieldToEventLoop } from "../lib/sleep.ts";
 import { type Database, isConstraint } from "../sqlite/database.ts";
 import { HEADER_BATCH, HEADER_PART, type LogMessage } from "../stream/replication_log.ts";
+import { NODE } from "../schema/names.ts";
+import { quote } from "../sqlite/identifier.ts";
 import { decodeParts } from "../wire/batch.ts";
 import { EventDecoder } from "../wire/codec.ts";
 import type { ChangeEvent } from "../wire/event.ts";
@@ -48,6 +50,8 @@ export interface MessageApplierOptions {
   readonly now: () => number;
   /** Told of a node whose clock is far ahead of the wall clock, and how far, in milliseconds. */
   readonly onClockAhead: (node: bigint, aheadMs: number) => void;
+  /** Told once when a change turned up that carries our id and that this database did not make. */
+  readonly onForeign: () => void;
   /** Told of a table or column in a message that is left out because no node has it any more. */
   readonly onLeftOut: (text: string) => void;
   /** Told of each table that this program's SQLite cannot write, at the start and with the first message after a change. */
@@ -70,6 +74,8 @@ interface Effects {
   /** How far the clocks of the cluster are known to have come, and who led them there in jumps. */
   farthestTs: bigint;
   readonly leaders: { readonly ts: bigint; readonly node: bigint }[];
+  /** Whether there was a change with our id that this database did not make. */
+  hasForeign: boolean;
   readonly putAside: { readonly message: LogMessage; readonly reason: string }[];
 }
 
@@ -93,6 +99,7 @@ export class MessageApplier {
   /** Of the transaction at hand. */
   #effects: Effects;
   #farthestTs = 0n;
+  #saidForeign = false;
 
   constructor(options: MessageApplierOptions) {
     const { database, node, onLeftOut } = options;
@@ -154,6 +161,8 @@ export class MessageApplier {
     this.counters.lost += effects.lost;
     this.counters.quarantined += effects.putAside.length;
     for (const { message, reason } of effects.putAside) this.#options.onQuarantine(message, reason);
+    if (effects.hasForeign && !this.#saidForeign) this.#options.onForeign();
+    this.#saidForeign ||= effects.hasForeign;
     this.#farthestTs = effects.farthestTs;
     for (const { ts, node } of effects.leaders) {
       this.#options.onClockAhead(node, Number(ts / NS_PER_MS) - this.#options.now());
@@ -286,7 +295,7 @@ export class MessageApplier {
   ): Promise<number> {
     const retention = BigInt(this.#options.versionRetentionMs) * 1_000_000n;
     const time = { highest: streamTime, expired: streamTime - retention };
-    const outcomes: Record<Outcome, number> = { written: 0, kept: 0, lost: 0, old: 0 };
+    const outcomes: Record<Outcome, number> = { written: 0, foreign: 0, kept: 0, lost: 0, old: 0 };
     let count = 0;
     let range: EventRange | undefined;
     for (const events of groups) {
@@ -294,14 +303,16 @@ export class MessageApplier {
         const event = timed(untimed, message);
         range = widen(range, event);
         const planned = this.#fold.plan(event);
-        if (planned) outcomes[this.#fold.apply(planned, time)]++;
+        const outcome = planned ? this.#fold.apply(planned, time) : "old";
+        outcomes[outcome]++;
+        if (outcome === "foreign") this.#noteForeign(event);
         if (++count % EVENTS_BETWEEN_YIELDS === 0) await yieldToEventLoop();
       }
     }
     if (range) this.#batches.finish(message.stream, batch, range.node, range.first, range.last);
     const effects = this.#effects;
     if (range) this.#noteClock(range);
-    effects.applied += outcomes.written + outcomes.kept;
+    effects.applied += outcomes.written + outcomes.foreign + outcomes.kept;
     effects.lost += outcomes.lost;
     return count;
   }
@@ -318,10 +329,16 @@ export class MessageApplier {
     effects.leaders.push({ ts: last, node });
   }
 
+  /** Since the database is ours, what it sends stays in its change log until it comes back. */
+  #noteForeign({ ts }: TimedEvent): void {
+    const since = this.#database.value(`SELECT since FROM ${quote(NODE)} WHERE id = 1`);
+    if (typeof since === "bigint" && ts > since) this.#effects.hasForeign = true;
+  }
+
   #noEffects(): Effects {
     const wallClock = BigInt(this.#options.now()) * NS_PER_MS;
     const farthestTs = this.#farthestTs > wallClock ? this.#farthestTs : wallClock;
-    return { applied: 0, lost: 0, highestTs: 0n, farthestTs, leaders: [], putAside: [] };
+    return { applied: 0, lost: 0, highestTs: 0n, farthestTs, leaders: [], hasForeign: false, putAside: [] };
   }
 
   /** Keeps a message for a person to look at; of a batch, also the parts that came before. */

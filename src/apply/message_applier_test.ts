@@ -233,3 +233,20 @@ Deno.test("two batches with one name and different contents: nothing is mixed, w
   assert.equal(countQuarantined(lab.database), 4, "the last with the part before it");
   assert.deepEqual(lab.lines("SELECT id FROM t"), ["1", "2", "3", "4"]);
 });
+
+Deno.test("a change with our id that this database did not make is told, once; one from before it was ours is not", async () => {
+  await using lab = await CoreLab.open(PLAIN);
+  const ofOurs = (ts: bigint, id: bigint): LabEvent => ({ ...put(ts, { id, a: "x" }), node: LAB_NODE });
+  await lab.receive(ofOurs(5n, 1n));
+  assert.equal(lab.foreign, 0, "it is nobody's yet");
+  lab.run(`INSERT INTO "__harmonylite___node" (id, node, since) VALUES (1, ${LAB_NODE}, ${T + 10n})`);
+  lab.runAt(T + 11n, "INSERT INTO t VALUES (7, 'own')");
+  for (const { batch } of await lab.read()) {
+    for (const part of batch.parts) await lab.apply(lab.messageOfPart(part));
+  }
+  await lab.receive(ofOurs(10n, 2n), put(20n, { id: 3n, a: "x" }));
+  assert.equal(lab.foreign, 0);
+  await lab.receive(ofOurs(12n, 4n), ofOurs(13n, 5n));
+  await lab.receive(ofOurs(14n, 6n));
+  assert.equal(lab.foreign, 1);
+});

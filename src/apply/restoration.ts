@@ -1,7 +1,7 @@
+import { readClock } from "../capture/trigger_sql.ts";
 import { DatabaseError, messageOf } from "../lib/errors.ts";
 import { printable } from "../lib/printable.ts";
 import { type FollowedTable, presentTable, type Schema, shapesOf } from "../schema/followed_tables.ts";
-import { CLOCK } from "../schema/names.ts";
 import { presentName } from "../schema/shape_history.ts";
 import type { Database, Parameter, Row } from "../sqlite/database.ts";
 import { ExactValues } from "../sqlite/exact_row.ts";
@@ -162,7 +162,7 @@ export class Restoration {
       loser: version && { ts: version[0] as bigint, node: version[1] as bigint },
       // That of the delete.
       winner: {
-        ts: this.#database.value(`SELECT ts FROM ${quote(CLOCK)}`) as bigint,
+        ts: readClock(this.#database),
         node: this.#options.node,
       },
     });

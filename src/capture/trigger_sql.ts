@@ -40,6 +40,11 @@ export function raiseClock(database: Database, ts: bigint): void {
   database.run(RAISE, ts);
 }
 
+/** This node's clock: at or above all that it has written or seen. */
+export function readClock(database: Database): bigint {
+  return database.value(`SELECT ts FROM ${quote(CLOCK)} WHERE id = 1`) as bigint | undefined ?? 0n;
+}
+
 /** Enters the change logged by the statement before into the order of all changes; nothing, if that logged nothing. */
 function enterGlobalLog(table: FollowedTable): string {
   return `INSERT INTO ${quote(GLOBAL_LOG)} (change_table_id, table_name)

@@ -8,6 +8,7 @@ const PREFIX = "__harmonylite__";
 
 export const GLOBAL_LOG = `${PREFIX}_global_change_log`;
 export const CLOCK = `${PREFIX}_clock`;
+export const NODE = `${PREFIX}_node`;
 export const POSITION = `${PREFIX}_position`;
 export const BATCH = `${PREFIX}_batch`;
 export const PART = `${PREFIX}_part`;

@@ -9,6 +9,7 @@ import {
   FINISHED_BATCH,
   GLOBAL_LOG,
   isSpelledAsOurs,
+  NODE,
   PART,
   POSITION,
   QUARANTINE,
@@ -24,6 +25,9 @@ const DEFINITIONS: Readonly<Record<string, string>> = {
   [GLOBAL_LOG]: "id INTEGER PRIMARY KEY, change_table_id INTEGER, table_name TEXT",
   // One row: the hybrid logical clock, Unix nanoseconds.
   [CLOCK]: "id INTEGER PRIMARY KEY, ts INTEGER",
+  // One row: the id of the node that the database belongs to, and the clock since when. What carries that id and a later
+  // clock was made in this database.
+  [NODE]: "id INTEGER PRIMARY KEY, node INTEGER, since INTEGER",
   // How far each stream is applied. `created` tells a recreated stream, `time` is the highest stream time seen (ns).
   [POSITION]: "stream TEXT PRIMARY KEY, shard INTEGER, created TEXT, sequence INTEGER, time INTEGER",
   // Batches of which parts are still missing. `covered_to`: finished batches of that node hold its changes from first_ts

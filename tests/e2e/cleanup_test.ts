@@ -43,6 +43,8 @@ Deno.test("cleanup beside a running node stops it, sends what is pending and tak
   await first.sql("INSERT INTO notes VALUES (4, 'captured again');");
   await cluster.converge();
   assert.deepEqual(second.read("SELECT id FROM notes ORDER BY id").flat(), [1n, 3n, 4n]);
+  // What cleanup sent comes back to a database that does not know it any more.
+  assert.ok(!first.process.log.has("was not made in this database"));
 });
 
 Deno.test("cleanup refuses while changes cannot be sent, and loses them only when told to", async () => {

@@ -242,6 +242,7 @@ async function open(options: SimNodeOptions): Promise<Running> {
     },
     now: Date.now,
     onClockAhead: () => {},
+    onForeign: () => {},
     onLeftOut: (text) => {
       throw new Error(text);
     },

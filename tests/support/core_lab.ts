@@ -59,6 +59,8 @@ export class CoreLab implements AsyncDisposable {
   readonly unwritable: string[] = [];
   /** What was left out of what was applied, and why. */
   readonly leftOut: string[] = [];
+  /** How often a change turned up that carries this node's id and is none of its own. */
+  foreign = 0;
   /** Nodes whose clocks were reported, and by how many milliseconds they are ahead. */
   readonly clocksAhead: [bigint, number][] = [];
   /** What the schema registry says, once it was asked. */
@@ -85,6 +87,7 @@ export class CoreLab implements AsyncDisposable {
       onUnwritable: ({ message }) => this.unwritable.push(message),
       now: () => Number(LAB_TIME_NS / 1_000_000n),
       onClockAhead: (node, aheadMs) => this.clocksAhead.push([node, aheadMs]),
+      onForeign: () => this.foreign++,
       onLeftOut: (text) => this.leftOut.push(text),
     });
     this.rounds = new RoundReader(this.reader, LAB_NODE, {
