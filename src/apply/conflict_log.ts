@@ -6,7 +6,7 @@ import { fromSql, toSql } from "../sqlite/sql_value.ts";
 import { CONFLICT_LOG } from "../schema/names.ts";
 import { hasTable } from "../schema/own_tables.ts";
 import type { ShapeHistory } from "../schema/shape_history.ts";
-import type { SqlValue } from "../wire/event.ts";
+import { RawText, type SqlValue } from "../wire/event.ts";
 import type { Version } from "./version.ts";
 
 /** Why an image of a row lost: against a newer change of the row, or as another row took its UNIQUE value. */
@@ -15,6 +15,9 @@ export type ConflictReason = "older" | "displaced";
 /** How many images are kept, at least: the oldest go first, this many at a time. */
 const MAX_CONFLICTS_KEPT = 10_000n;
 const REMOVED_AT_A_TIME = 500n;
+
+/** Of the values of an image: what is more is left out, the largest columns first. As SQL text it takes up to twice that. */
+const MAX_IMAGE_BYTES = 8 << 20;
 
 /** Of a value that is shown to a person, in characters. */
 const MAX_LITERAL_SHOWN = 60;
@@ -67,7 +70,7 @@ export class ConflictLog {
     const id = this.#insert.run(
       table,
       reason,
-      toJson(image),
+      toJson(bounded(image)),
       loser?.ts ?? null,
       loser?.node ?? null,
       winner.ts,
@@ -138,6 +141,24 @@ function toConflict(row: readonly unknown[]): LoggedConflict {
     winner: { ts: winnerTs as bigint, node: winnerNode as bigint },
     createdAt: Number(createdAt),
   };
+}
+
+function bounded(image: Image): Image {
+  const cells = [...image].map(([column, value]) => ({ column, value, size: sizeOf(value) }));
+  let total = cells.reduce((sum, { size }) => sum + size, 0);
+  if (total <= MAX_IMAGE_BYTES) return image;
+  const kept = new Map(image);
+  for (const { column, size } of cells.sort((a, b) => b.size - a.size)) {
+    if (total <= MAX_IMAGE_BYTES) break;
+    kept.delete(column);
+    total -= size;
+  }
+  return kept;
+}
+
+function sizeOf(value: SqlValue): number {
+  if (value instanceof RawText) return value.bytes.length;
+  return typeof value === "string" || value instanceof Uint8Array ? value.length : 0;
 }
 
 /** Column name to SQL literal. */

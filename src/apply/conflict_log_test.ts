@@ -108,6 +108,18 @@ Deno.test("the image of a displaced row holds every value exactly", async () => 
   assert.equal(conflict!.loser, undefined, "no stream ever spoke of it");
 });
 
+Deno.test("of an image that is very large the largest values are left out", async () => {
+  await using lab = await CoreLab.open("CREATE TABLE t (id INTEGER PRIMARY KEY, a, b, c)");
+  const [large, larger] = [new Uint8Array(5 << 20), new Uint8Array(6 << 20)];
+  await lab.receive(
+    change(9n, 20n, { id: 1n, a: 0n, b: 0n, c: 0n }),
+    change(8n, 10n, { id: 1n, a: large, b: larger, c: "small" }),
+  );
+  const [conflict] = listConflicts(lab.database, { table: undefined, limit: 1 });
+  assert.deepEqual([...conflict!.image.keys()], ["a", "c", "id"]);
+  assert.deepEqual(conflict!.image.get("a"), large);
+});
+
 Deno.test("the log keeps the newest ten thousand images", async () => {
   await using lab = await CoreLab.open(PLAIN);
   const version = { ts: 1n, node: 1n };

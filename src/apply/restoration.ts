@@ -22,7 +22,7 @@ export interface Restored {
   readonly outcome: "inserted" | "updated" | "unchanged";
   /** Columns of the image that the table has no more. */
   readonly gone: readonly string[];
-  /** Columns of the table that the image does not know: they keep their value, or get their default. */
+  /** Columns of the table that the image does not hold: they keep their value, or get their default. */
   readonly untouched: readonly string[];
   /** Keys of the rows that were deleted for it; their images are conflicts now. */
   readonly displaced: readonly string[];

@@ -135,7 +135,7 @@ function renderRestored({ table, row, outcome, gone, untouched, displaced }: Res
   if (gone.length > 0) lines.push(`Not put back, as the table has no such columns any more: ${names(gone)}`);
   if (untouched.length > 0) {
     const kept = outcome === "updated" ? "Left as they are" : "Left at their defaults";
-    lines.push(`${kept}, as the image is older than these columns: ${names(untouched)}`);
+    lines.push(`${kept}, as the image does not hold these columns: ${names(untouched)}`);
   }
   return `${lines.join("\n")}\n`;
 }
