@@ -113,7 +113,7 @@ export class MessageApplier {
     this.#fold = new Fold({ database, node, schema, overlay, changes: this.#changes, onLeftOut });
     this.#batches = new WaitingBatches(database);
     this.#schema = schema;
-    this.#sayUnwritable();
+    this.#sayUnwritable(this.#fold.unwritable());
   }
 
   /**
@@ -233,18 +233,20 @@ export class MessageApplier {
 
   /** In a transaction of its own: temporary tables and triggers would be undone with one that fails. */
   async #followSchema(signal: AbortSignal): Promise<void> {
-    const schema = this.#options.schema.current;
-    if (schema === this.#schema) return;
-    await this.#database.write(() => {
+    const tracker = this.#options.schema;
+    if (tracker.current === this.#schema) return;
+    const { schema, unwritable } = await tracker.write(() => {
+      const schema = tracker.current;
       this.#changes.use(schema);
       this.#fold.use(schema, undefined);
+      return { schema, unwritable: this.#fold.unwritable() };
     }, signal);
     this.#schema = schema;
-    this.#sayUnwritable();
+    this.#sayUnwritable(unwritable);
   }
 
-  #sayUnwritable(): void {
-    for (const error of this.#fold.unwritable()) this.#options.onUnwritable(error);
+  #sayUnwritable(errors: readonly TableUnwritableError[]): void {
+    for (const error of errors) this.#options.onUnwritable(error);
   }
 
   /** Applies, keeps or puts aside one message; returns how many events took effect. */

@@ -250,3 +250,20 @@ Deno.test("a change with our id that this database did not make is told, once; o
   await lab.receive(ofOurs(14n, 6n));
   assert.equal(lab.foreign, 1);
 });
+
+Deno.test("a table whose column is renamed while its statements are made is not called unwritable", async () => {
+  await using lab = await CoreLab.open(PLAIN);
+  lab.run("ALTER TABLE t ADD COLUMN c");
+  const { database } = lab;
+  const { write } = database;
+  let writes = 0;
+  // The first write installs capture for the new column; the next makes statements of what it has found.
+  database.write = async (work, signal) => {
+    if (++writes === 2) lab.run("ALTER TABLE t RENAME COLUMN a TO b");
+    return await write.call(database, work, signal) as Awaited<ReturnType<typeof work>>;
+  };
+  await lab.receive(put(1n, { id: 1n, a: "x", c: 1n }));
+  await lab.receive(put(2n, { id: 2n, b: "y", c: 2n }));
+  assert.deepEqual(lab.unwritable, []);
+  assert.deepEqual(lab.lines("SELECT id, b, c FROM t"), ["1|'x'|1", "2|'y'|2"]);
+});
