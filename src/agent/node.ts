@@ -35,19 +35,27 @@ export async function runNode(config: Config, { signal, logger }: NodeOptions): 
   using replica = await Replica.open(config, { signal, logger });
   await takeOwnership(replica.database, replica.schema, { node: config.nodeId, logger, signal });
   checkSequenceMap(config, logger);
-  await new NodeLoops(replica, watcher).run(signal);
+  const connect = (signal: AbortSignal): Promise<LogConnection> => connectLog(config, { signal, logger });
+  await new NodeLoops(replica, { watcher, connect }).run(signal);
+}
+
+/** What the loops of a node have to do with the world outside of its database. */
+export interface Surroundings {
+  readonly watcher: Pick<Watcher, "run">;
+  /** Resolves when the streams of this cluster exist; may take its time. */
+  readonly connect: (signal: AbortSignal) => Promise<LogConnection>;
 }
 
 /** The loops of a running node. When one fails the others are stopped, and its error is the node's. */
-class NodeLoops {
+export class NodeLoops {
   readonly #replica: Replica;
-  readonly #watcher: Watcher;
+  readonly #surroundings: Surroundings;
   readonly #housekeeping: Housekeeping;
 
-  constructor(replica: Replica, watcher: Watcher) {
+  constructor(replica: Replica, surroundings: Surroundings) {
     const { config, database, schema, logger } = replica;
     this.#replica = replica;
-    this.#watcher = watcher;
+    this.#surroundings = surroundings;
     this.#housekeeping = new Housekeeping({
       database,
       schema,
@@ -65,7 +73,7 @@ class NodeLoops {
     const stop = new AbortController();
     const signal = AbortSignal.any([asked, stop.signal]);
     await this.#untilOneFails(stop, signal, [
-      this.#watcher.run({ notify: () => this.#replica.notify(), signal }),
+      this.#surroundings.watcher.run({ notify: () => this.#replica.notify(), signal }),
       this.#replica.followSchema(signal),
       this.#replicate(stop, signal),
     ]);
@@ -73,8 +81,8 @@ class NodeLoops {
 
   /** What needs NATS. */
   async #replicate(stop: AbortController, signal: AbortSignal): Promise<void> {
-    const { config, schema, logger } = this.#replica;
-    await using connection = await connectLog(config, { signal, logger });
+    const { config, schema } = this.#replica;
+    await using connection = await this.#surroundings.connect(signal);
     const applier = config.replicate ? this.#replica.applier(connection) : undefined;
     await this.#untilOneFails(stop, signal, [
       this.#housekeeping.run({ signal }),

@@ -23,6 +23,8 @@ export class Replica implements Disposable {
   readonly database: Database;
   /** The connection that reads what is to be sent, on snapshots of its own. */
   readonly reader: Database;
+  /** The connection that reads what is compared with other nodes. */
+  readonly comparer: Database;
   readonly schema: SchemaTracker;
   readonly messages: MessageApplier;
   readonly logger: Logger;
@@ -33,14 +35,14 @@ export class Replica implements Disposable {
 
   private constructor(
     config: Config,
-    database: Database,
-    reader: Database,
+    { database, reader, comparer }: Pick<Replica, "database" | "reader" | "comparer">,
     schema: SchemaTracker,
     logger: Logger,
   ) {
     this.config = config;
     this.database = database;
     this.reader = reader;
+    this.comparer = comparer;
     this.schema = schema;
     this.logger = logger;
     this.messages = new MessageApplier({
@@ -79,7 +81,8 @@ export class Replica implements Disposable {
     using stack = new DisposableStack();
     const database = stack.use(Database.open(config.dbPath));
     const reader = stack.use(Database.open(config.dbPath));
-    reader.exec(`PRAGMA cache_size = -${READER_CACHE_KB}`);
+    const comparer = stack.use(Database.open(config.dbPath));
+    for (const connection of [reader, comparer]) connection.exec(`PRAGMA cache_size = -${READER_CACHE_KB}`);
     const listener = {
       onChange: (tables: readonly string[]): void =>
         logger.info("Triggers installed", { tables: tables.join(", ") }),
@@ -87,7 +90,7 @@ export class Replica implements Disposable {
         logger.warn("Table is not replicated", { table, reason }),
     };
     const schema = await SchemaTracker.open(database, config.tables, listener, signal);
-    const replica = new Replica(config, database, reader, schema, logger);
+    const replica = new Replica(config, { database, reader, comparer }, schema, logger);
     stack.move();
     return replica;
   }
@@ -146,6 +149,7 @@ export class Replica implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.comparer.close();
     this.reader.close();
     this.database.close();
   }

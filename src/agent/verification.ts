@@ -3,7 +3,6 @@ import { HarmonyLiteError } from "../lib/errors.ts";
 import { Mutex } from "../lib/mutex.ts";
 import { pause } from "../lib/sleep.ts";
 import type { Logger } from "../observe/logger.ts";
-import { Database } from "../sqlite/database.ts";
 import type { Peer, Peers } from "../stream/peers.ts";
 import { LocalRows } from "../verify/local_rows.ts";
 import { askToVerify as askNode, serveRows } from "../verify/protocol.ts";
@@ -48,10 +47,9 @@ export class Verification {
   }
 
   async run({ signal }: { signal: AbortSignal }): Promise<void> {
-    const { config, schema, messages } = this.#replica;
-    using database = Database.open(config.dbPath);
+    const { config, comparer, schema, messages } = this.#replica;
     const rows = new LocalRows({
-      database,
+      database: comparer,
       schema,
       repair: (events) => messages.repair(events, signal),
       signal,

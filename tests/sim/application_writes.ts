@@ -1,6 +1,6 @@
 import { literal } from "../../src/sqlite/identifier.ts";
 import type { Random } from "./random.ts";
-import { LEDGER, rowText, SIM_TABLES, type SimTable } from "./tables.ts";
+import { LEDGER, rowText, type SimTable } from "./tables.ts";
 
 /** One statement of the application, and the ledger row that it adds, if any. */
 export interface Statement {
@@ -10,23 +10,16 @@ export interface Statement {
 
 /** Makes the statements of random transactions. Every written row gets a value of `x` that was never used before. */
 export class ApplicationWrites {
-  readonly #tables: readonly SimTable[];
   #written = 0;
   #ledgerRows = 0;
 
-  constructor(tables: readonly string[]) {
-    this.#tables = SIM_TABLES.filter(({ name }) => tables.includes(name));
-  }
-
-  /** One transaction of a node's application. */
-  transaction(random: Random, node: number, hasColumnC: boolean): Statement[] {
+  /** One transaction of a node's application, on the tables that it may write to as they are there now. */
+  transaction(random: Random, node: number, tables: readonly SimTable[]): Statement[] {
     const count = random.pick([1, 1, 2, 3]);
+    const shared = tables.filter(({ keys }) => keys.length > 0);
     const statements: Statement[] = [];
-    for (let at = 0; at < count; at++) {
-      const table = random.pick(this.#tables);
-      statements.push(...this.#statements(random, table, hasColumnC && table.name === "plain"));
-    }
-    if (random.chance(0.3)) statements.push(...this.#ledger(random, node));
+    for (let at = 0; at < count; at++) statements.push(...this.#statements(random, random.pick(shared)));
+    if (random.chance(0.3)) statements.push(...this.#ledger(random, node, tables));
     return statements;
   }
 
@@ -34,10 +27,9 @@ export class ApplicationWrites {
     return literal(`x${++this.#written}`);
   }
 
-  #row(random: Random, table: SimTable, withC: boolean, key = random.pick(table.keys)): string {
+  #row(random: Random, table: SimTable, key = random.pick(table.keys)): string {
     const values = [...key, ...table.values.map((literals) => random.pick(literals)), this.#x()];
-    const c = withC ? [", c", `, ${random.below(3)}`] : ["", ""];
-    return `${table.name} (${table.columns.join(", ")}${c[0]}) VALUES (${values.join(", ")}${c[1]})`;
+    return `${table.name} (${table.columns.join(", ")}) VALUES (${values.join(", ")})`;
   }
 
   #at(random: Random, table: SimTable): string {
@@ -47,6 +39,7 @@ export class ApplicationWrites {
 
   #set(random: Random, table: SimTable): string {
     const middle = table.columns.slice(table.key.length, -1);
+    if (middle.length === 0) return `x = ${this.#xOfRow(table)}`;
     const column = random.below(middle.length);
     return `${middle[column]} = ${random.pick(table.values[column]!)}, x = ${this.#xOfRow(table)}`;
   }
@@ -56,7 +49,7 @@ export class ApplicationWrites {
     return table.keyMayBeNull ? `${this.#x()} || '.' || ${rowText(table)}` : this.#x();
   }
 
-  #statements(random: Random, table: SimTable, withC: boolean): Statement[] {
+  #statements(random: Random, table: SimTable): Statement[] {
     const { name } = table;
     const or = random.pick(["", "OR REPLACE ", "OR IGNORE "]);
     switch (
@@ -74,7 +67,7 @@ export class ApplicationWrites {
       ])
     ) {
       case "insert":
-        return [{ sql: `INSERT ${or}INTO ${this.#row(random, table, withC)}` }];
+        return [{ sql: `INSERT ${or}INTO ${this.#row(random, table)}` }];
       case "update":
         return [{
           sql: `UPDATE ${or}${name} SET ${this.#set(random, table)} WHERE ${this.#at(random, table)}`,
@@ -87,8 +80,8 @@ export class ApplicationWrites {
         return this.#swap(random, table);
       case "upsert": {
         const target = name === "bare" ? "rowid" : table.key.join(", ");
-        if (name === "bare") return [{ sql: `INSERT OR REPLACE INTO ${this.#row(random, table, withC)}` }];
-        const row = this.#row(random, table, withC);
+        if (name === "bare") return [{ sql: `INSERT OR REPLACE INTO ${this.#row(random, table)}` }];
+        const row = this.#row(random, table);
         return [{ sql: `INSERT INTO ${row} ON CONFLICT (${target}) DO UPDATE SET x = excluded.x` }];
       }
       default:
@@ -120,13 +113,13 @@ export class ApplicationWrites {
   }
 
   /** Rows that nobody else ever touches. */
-  #ledger(random: Random, node: number): Statement[] {
+  #ledger(random: Random, node: number, tables: readonly SimTable[]): Statement[] {
     const statements: Statement[] = [];
     const count = random.pick([1, 2, 3, 4]);
     for (let at = 0; at < count; at++) {
       const number = ++this.#ledgerRows;
       const x = this.#x();
-      if (this.#tables.some(({ name }) => name === "uniq") && random.chance(0.3)) {
+      if (tables.some(({ name }) => name === "uniq") && random.chance(0.3)) {
         const id = String(100 + number);
         statements.push({
           sql: `INSERT INTO uniq (id, u, x) VALUES (${id}, ${id}, ${x})`,

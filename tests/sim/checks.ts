@@ -2,141 +2,219 @@ import { ON_ITS_WAY } from "../../src/apply/overlay.ts";
 import { changeLog, GLOBAL_LOG } from "../../src/schema/names.ts";
 import { quote } from "../../src/sqlite/identifier.ts";
 import { compareDatabases } from "../support/database.ts";
-import type { LoggedWrite } from "./sim_application.ts";
-import type { SimWorld, Site } from "./sim_world.ts";
-import { LEDGER, ofLog, sameKeyText, SIM_TABLES, type SimTable, versionsOf } from "./tables.ts";
+import { type History, isAbove, NEVER, type Stamp } from "./history.ts";
+import type { Reference } from "./reference.ts";
+import type { Image } from "./sim_application.ts";
+import type { Site } from "./site.ts";
+import { StreamReader } from "./stream_facts.ts";
+import { LEDGER, ofLog, sameKeyText, type SimTable, versionsOf } from "./tables.ts";
+import { Violation } from "./violation.ts";
+import type { SimWorld } from "./sim_world.ts";
 
-/** What must never happen, did. */
-export class Violation extends Error {
-  override name = "Violation";
+/** The version that a node has stored of a key. */
+type StoredVersion = readonly [ts: bigint, node: bigint, hash: bigint];
+
+/** What a node showed when it was last looked at. */
+interface Shown {
+  readonly images: Map<string, Image>;
+  readonly versions: Map<string, ReadonlyMap<string, StoredVersion>>;
 }
 
-/** Clock and node of a write, in the order in which writes beat each other. */
-type Stamp = readonly [ts: bigint, node: bigint];
+/** A transaction of one shard shows up whole, and so do these rows of it. */
+const LEDGER_ROWS = "SELECT x FROM ledger UNION ALL SELECT x FROM uniq WHERE id >= 100";
 
-/** Rows written in one transaction to one shard, by their `x`. */
-type Group = readonly string[];
-
-function isAbove(a: Stamp, b: Stamp): boolean {
-  return a[0] > b[0] || (a[0] === b[0] && a[1] > b[1]);
-}
-
-/** Knows every write there ever was, and holds what the nodes show against it. */
+/** Looks at nodes after everything that they do, and holds what they show against what was written. */
 export class Checks {
-  readonly #tables: readonly SimTable[];
-  readonly #stamps = new Map<string, Stamp>();
-  readonly #ledger = new Map<string, string>();
-  readonly #groups: Group[] = [];
+  readonly #world: SimWorld;
+  readonly #history: History;
+  readonly #streams: StreamReader;
+  readonly #shown = new Map<Site, Shown>();
 
-  constructor(tables: readonly string[]) {
-    this.#tables = [...SIM_TABLES.filter(({ name }) => tables.includes(name)), LEDGER];
+  constructor(world: SimWorld, history: History) {
+    this.#world = world;
+    this.#history = history;
+    this.#streams = new StreamReader(world.broker);
   }
 
-  noteWrites(site: Site, writes: readonly LoggedWrite[]): void {
-    for (const { table, key, type, ts, x, over } of writes) {
-      const stamp: Stamp = [ts, BigInt(site.number)];
-      const seen = over === null ? undefined : this.#stamps.get(over);
-      if (seen && !isAbove(stamp, seen)) {
-        throw new Violation(
-          `CLOCK: node ${site.number} writes ${table} (${key}) below ${over}, which it has seen`,
-        );
+  /** The application has written, or the database was replaced: what is shown now is where to go on from. */
+  look(site: Site): void {
+    this.#shown.set(site, readShown(site));
+  }
+
+  /** A node has applied messages, from its positions before to those of now. */
+  afterApplying(site: Site, before: ReadonlyMap<string, number>, now: ReadonlyMap<string, number>): void {
+    const was = this.#shown.get(site)!;
+    const is = readShown(site);
+    this.#shown.set(site, is);
+    for (const table of site.followedTables) {
+      this.#checkRegressions(site, table, was, is);
+      this.#checkVersionOrder(site, table, was, is);
+      this.#checkFlicker(site, table, is);
+    }
+    this.#checkLedger(site, before, now);
+  }
+
+  /** No row goes back to what it was before. */
+  #checkRegressions(site: Site, { name, hasUniques }: SimTable, was: Shown, is: Shown): void {
+    const { versions } = is;
+    const image = is.images.get(name)!;
+    for (const [key, { x }] of was.images.get(name) ?? []) {
+      const old = this.#history.lowest(x);
+      const row = image.get(key);
+      const where = `node ${site.number}, ${name} (${key})`;
+      if (row && isAbove(old, this.#history.highest(row.x))) {
+        throw new Violation(`REGRESSION: ${where} goes back from ${x} to ${row.x}`);
       }
-      // A row that is completed while schemas differ is logged anew, perhaps by several nodes.
-      const stands = x === null || type === "delete" || isAbove(this.#stamps.get(x) ?? [0n, 0n], stamp);
-      if (!stands) this.#stamps.set(x, stamp);
+      if (row || hasUniques || this.#world.terms.expires) continue;
+      const stored = versions.get(name)!.get(key);
+      if (isAbove(old, stored ? [stored[0], stored[1]] : NEVER)) {
+        throw new Violation(`REGRESSION: ${where} was ${x} and is gone`);
+      }
     }
   }
 
-  noteLedger(rows: readonly { readonly table: string; readonly x: string }[]): void {
-    for (const { table, x } of rows) this.#ledger.set(x.slice(1, -1), table);
-  }
-
-  noteGroup(group: Group): void {
-    if (group.length > 1) this.#groups.push(group);
-  }
-
-  /** No row that this node has written and that is still on its way shows anything older; no transaction shows by half. */
-  afterApplying(site: Site): void {
-    for (const table of this.#tables) this.#checkFlicker(site, table);
-    const shown = this.#shownLedger(site);
-    for (const group of this.#groups) {
-      const count = group.filter((x) => shown.has(x)).length;
-      if (count > 0 && count < group.length) {
-        throw new Violation(`ATOMIC: node ${site.number} shows ${count} of ${group}`);
-      }
+  /** The version of a row only rises. */
+  #checkVersionOrder(site: Site, { name }: SimTable, was: Shown, is: Shown): void {
+    if (this.#world.terms.expires) return;
+    const now = is.versions.get(name)!;
+    for (const [key, old] of was.versions.get(name) ?? []) {
+      const version = now.get(key);
+      if (version && !isHigher(old, version)) continue;
+      throw new Violation(`VERSION ORDER: node ${site.number}, ${name} (${key}) from ${old} to ${version}`);
     }
   }
 
-  #checkFlicker(site: Site, table: SimTable): void {
-    const { application, number } = site;
-    const key = sameKeyText(table, ofLog);
+  /** No row that this node has written, and whose change is on its way, shows anything older. */
+  #checkFlicker(site: Site, table: SimTable, { images, versions }: Shown): void {
+    const { application, number, id } = site;
     const own = application.all(
-      `SELECT ${key}, ts, type FROM ${quote(changeLog(table.name))} AS log WHERE ${ON_ITS_WAY} ORDER BY id`,
-    ) as [string, bigint, string][];
-    if (own.length === 0) return;
-    const stored = new Map(
-      (application.all(`SELECT ${key}, ts, node FROM ${versionsOf(table)}`) as [
-        string,
-        bigint,
-        bigint,
-      ][])
-        .map(([text, ts, node]) => [text, [ts, node] as Stamp]),
-    );
-    const image = application.image(table);
-    for (const [text, [, ts, type]] of new Map(own.map((change) => [change[0], change]))) {
-      const stamp: Stamp = [ts, BigInt(number)];
-      const fold = stored.get(text);
-      if (fold && !isAbove(stamp, fold)) continue;
+      `SELECT ${sameKeyText(table, ofLog)}, ts, type, val_x FROM ${
+        quote(changeLog(table.name))
+      } AS log WHERE ${ON_ITS_WAY} ORDER BY id`,
+    ) as [string, bigint, string, string | null][];
+    const image = images.get(table.name)!;
+    for (const [text, [, ts, type, x]] of new Map(own.map((change) => [change[0], change]))) {
+      const stamp: Stamp = [ts, id];
+      const stored = versions.get(table.name)!.get(text);
+      if (stored && !isAbove(stamp, [stored[0], stored[1]])) continue;
       const row = image.get(text);
-      const shown = row ? this.#stamps.get(row.x ?? "") ?? [0n, 0n] as Stamp : undefined;
       const where = `node ${number}, ${table.name} (${text})`;
-      if (shown && isAbove(stamp, shown)) {
-        throw new Violation(`FLICKER: ${where} shows ${row!.x} over its own change`);
+      if (row && row.x !== x && isAbove(stamp, this.#history.highest(row.x))) {
+        throw new Violation(`FLICKER: ${where} shows ${row.x} over its own change`);
       }
-      if (!shown && type !== "delete" && !table.hasUniques) throw new Violation(`VANISHED: ${where}`);
+      if (!row && type !== "delete" && !table.hasUniques) throw new Violation(`VANISHED: ${where}`);
     }
   }
 
-  #shownLedger({ application }: Site): Set<string> {
-    return new Set(application.column("SELECT x FROM ledger UNION ALL SELECT x FROM uniq WHERE id >= 100"));
+  /** What the position has passed is there, and no transaction shows by half. */
+  #checkLedger(site: Site, before: ReadonlyMap<string, number>, now: ReadonlyMap<string, number>): void {
+    const shown = shownLedger(site.application);
+    for (const [stream, last] of now) {
+      const first = (before.get(stream) ?? 0) + 1;
+      const missing = this.#streams.ledger(stream, first, last).find((x) => !shown.has(x));
+      if (missing === undefined) continue;
+      throw new Violation(
+        `POSITION: node ${site.number} is at ${stream} #${last} and lacks ledger row ${missing}`,
+      );
+    }
+    for (const group of this.#history.groups) {
+      const count = group.filter((x) => shown.has(x)).length;
+      if (count === 0 || count === group.length) continue;
+      throw new Violation(`ATOMIC: node ${site.number} shows ${count} of ${group}`);
+    }
   }
 
   /** All nodes have read everything and sent everything. */
-  atTheEnd(world: SimWorld): void {
-    const { members, reference } = world;
-    for (const site of members) this.#checkNothingWaits(site);
-    const paths = [reference, ...members].map(({ node }) => node.options.path);
-    const [difference] = compareDatabases(paths);
-    if (difference) throw new Violation(`DIVERGED: ${difference.text}`);
-    for (const site of members) this.#checkVersions(site, reference, world.terms.expires);
-    const shown = this.#shownLedger(reference);
-    for (const x of this.#ledger.keys()) {
+  atTheEnd(reference: Reference): void {
+    const { sites, terms } = this.#world;
+    for (const site of sites) checkNothingWaits(site);
+    checkSameContent(reference, sites);
+    for (const site of sites) checkVersions(site, reference, terms.expires);
+    this.#checkNothingLost(reference);
+    if (terms.expires) return;
+    for (const table of reference.application.tables) this.#checkLastWriter(reference, table);
+  }
+
+  #checkNothingLost({ application }: Reference): void {
+    const shown = shownLedger(application);
+    for (const x of this.#history.ledger) {
       if (!shown.has(x)) throw new Violation(`LOST: ledger row ${x}`);
     }
   }
 
-  #checkNothingWaits({ application, number }: Site): void {
-    if (application.all(`SELECT 1 FROM ${quote(GLOBAL_LOG)}`).length > 0) {
-      throw new Violation(`UNSENT: node ${number} has changes in its global log`);
-    }
-    for (const { name } of this.#tables) {
-      const waiting = application.all(`SELECT id FROM ${quote(changeLog(name))} AS log WHERE ${ON_ITS_WAY}`);
-      if (waiting.length > 0) throw new Violation(`WAITS: node ${number}, ${name} ${waiting.join()}`);
+  /** The newest of all writes of a key is what is left of it; where rows make room for others, order of arrival counts. */
+  #checkLastWriter({ application }: Reference, table: SimTable): void {
+    if (table.hasUniques) return;
+    const image = application.image(table);
+    for (const key of this.#history.keysOf(table.name)) {
+      const x = image.get(key)?.x ?? undefined;
+      if (this.#history.mayBeLast(table.name, key, x)) continue;
+      throw new Violation(`LAST WRITER: ${table.name} (${key}) is ${x}, which was not written last`);
     }
   }
+}
 
-  #checkVersions(site: Site, reference: Site, expires: boolean): void {
-    for (const table of this.#tables) {
-      const { name } = table;
-      // A tombstone that counts as absent may have been removed or not.
-      const which = expires ? "WHERE deleted = 0" : "";
-      const sql = `SELECT ${sameKeyText(table, ofLog)}, ts, node, hash, deleted FROM ${
-        versionsOf(table)
-      } ${which} ORDER BY 1`;
-      const [theirs, ours] = [site, reference].map(({ application }) => application.all(sql).map(String));
-      const index = theirs!.findIndex((row, at) => row !== ours![at]);
-      if (theirs!.length === ours!.length && index < 0) continue;
-      throw new Violation(`VERSIONS: node ${site.number}, ${name}: ${theirs}, the stream says ${ours}`);
-    }
+/** Compares all tables, value by value. */
+function checkSameContent(reference: Reference, sites: readonly Site[]): void {
+  for (const { path, number } of sites) {
+    const [difference] = compareDatabases([reference.path, path]);
+    if (!difference) continue;
+    const text = difference.text.replaceAll(reference.path, "the streams").replaceAll(path, `node ${number}`);
+    throw new Violation(`DIVERGED: ${text}`);
+  }
+}
+
+interface Queryable {
+  all(sql: string): unknown[][];
+}
+
+function readShown({ application, followedTables }: Site): Shown {
+  const images = new Map(followedTables.map((table) => [table.name, application.image(table)]));
+  const versions = new Map(followedTables.map((table) => [table.name, readVersions(application, table)]));
+  return { images, versions };
+}
+
+function readVersions(application: Queryable, table: SimTable): Map<string, StoredVersion> {
+  const rows = application.all(
+    `SELECT ${sameKeyText(table, ofLog)}, ts, node, hash FROM ${versionsOf(table)}`,
+  ) as [string, bigint, bigint, bigint][];
+  return new Map(rows.map(([key, ...version]) => [key, version]));
+}
+
+function isHigher(a: StoredVersion, b: StoredVersion): boolean {
+  const at = a.findIndex((part, index) => part !== b[index]);
+  return at >= 0 && a[at]! > b[at]!;
+}
+
+function shownLedger(application: Queryable & { tables: readonly SimTable[] }): Set<string> {
+  const hasUniq = application.tables.some(({ name }) => name === "uniq");
+  const rows = application.all(hasUniq ? LEDGER_ROWS : `SELECT x FROM ${LEDGER.name}`);
+  return new Set(rows.map(([x]) => String(x)));
+}
+
+function checkNothingWaits({ application, number, followedTables }: Site): void {
+  if (application.all(`SELECT 1 FROM ${quote(GLOBAL_LOG)}`).length > 0) {
+    throw new Violation(`UNSENT: node ${number} has changes in its global log`);
+  }
+  for (const { name } of followedTables) {
+    const waiting = application.all(`SELECT id FROM ${quote(changeLog(name))} AS log WHERE ${ON_ITS_WAY}`);
+    if (waiting.length > 0) throw new Violation(`WAITS: node ${number}, ${name} ${waiting.join()}`);
+  }
+}
+
+function checkVersions({ application, number }: Site, reference: Reference, expires: boolean): void {
+  for (const table of application.tables) {
+    // A tombstone that counts as absent may have been removed or not.
+    const which = expires ? "WHERE deleted = 0" : "";
+    const sql = `SELECT ${sameKeyText(table, ofLog)}, ts, node, hash, deleted FROM ${
+      versionsOf(table)
+    } ${which} ORDER BY 1`;
+    const [ours, theirs] = [reference, { application }]
+      .map((each) => each.application.all(sql).map(String));
+    const index = theirs!.findIndex((row, at) => row !== ours![at]);
+    if (theirs!.length === ours!.length && index < 0) continue;
+    throw new Violation(
+      `VERSIONS: node ${number}, ${table.name}: ${theirs!.join(" | ")}, the stream says ${ours!.join(" | ")}`,
+    );
   }
 }

@@ -17,6 +17,13 @@ export type SimCommand =
     /** May be Infinity. */
     readonly last: number;
     readonly steps: number | undefined;
+    /** Stops at the first seed that goes wrong, and does not shorten it. */
+    readonly firstOnly: boolean;
+  }
+  | {
+    readonly kind: "mutations";
+    /** Names; all when empty. */
+    readonly names: readonly string[];
   };
 
 export const USAGE = `\
@@ -24,11 +31,14 @@ Runs a whole cluster in one process, with every fault that may come between two 
 
   deno task sim                          seeds 1 to 300
   deno task sim --seeds A-B              these seeds
-  deno task sim --forever [--from N]     seed after seed until something goes wrong
+  deno task sim --forever [--from N]     seed after seed, until it is stopped
   deno task sim --seed N                 replays one seed and prints what happened, step by step
+
+  deno task sim --mutations [NAME …]     takes rules out of the program, one at a time: does the simulation find it?
 
   --steps M        so many steps instead of as many as the seed says
   --only 3,7-9     with --seed: takes only these steps, as the command that a hunt prints says
+  --first-only     stops at the first seed that goes wrong, and prints it as it is
 
 What a hunt finds is shortened to the fewest steps and printed with the command that replays it.
 Exit code: 0 all is well, 1 something went wrong, 2 the command was not understood.
@@ -44,6 +54,8 @@ const OPTIONS = {
   only: { type: "string" },
   forever: { type: "boolean" },
   from: { type: "string" },
+  mutations: { type: "boolean" },
+  "first-only": { type: "boolean" },
 } as const;
 
 /** A command line that means nothing. */
@@ -52,26 +64,27 @@ export class UsageError extends Error {
 }
 
 export function parseCommand(args: readonly string[]): SimCommand {
-  const values = readOptions(args);
+  const { values, positionals } = readOptions(args);
   const steps = values.steps === undefined ? undefined : number("--steps", values.steps);
   if (values.help) return { kind: "help" };
+  if (values.mutations) return { kind: "mutations", names: positionals };
+  if (positionals.length > 0) throw new UsageError(`"${positionals[0]}" means nothing here`);
   if (values.seed !== undefined) {
     const only = values.only === undefined ? undefined : numbers("--only", values.only);
     return { kind: "replay", seed: number("--seed", values.seed), steps, only };
   }
   if (values.only !== undefined) throw new UsageError("--only needs --seed");
-  if (values.forever) {
-    return { kind: "hunt", first: number("--from", values.from ?? "1"), last: Infinity, steps };
-  }
-  const [first, last] = range("--seeds", values.seeds ?? `1-${DEFAULT_SEEDS}`);
-  return { kind: "hunt", first, last, steps };
+  const [first, last] = values.forever
+    ? [number("--from", values.from ?? "1"), Infinity]
+    : range("--seeds", values.seeds ?? `1-${DEFAULT_SEEDS}`);
+  return { kind: "hunt", first, last, steps, firstOnly: values["first-only"] ?? false };
 }
 
-type Options = ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>["values"];
+type Options = ReturnType<typeof parseArgs<{ options: typeof OPTIONS; allowPositionals: true }>>;
 
 function readOptions(args: readonly string[]): Options {
   try {
-    return parseArgs({ args: [...args], options: OPTIONS }).values;
+    return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error));
   }

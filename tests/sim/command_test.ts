@@ -2,18 +2,26 @@ import assert from "node:assert/strict";
 import { listText, parseCommand, UsageError } from "./command.ts";
 
 Deno.test("a command says which seeds, how long, and which steps", () => {
-  assert.deepEqual(parseCommand([]), { kind: "hunt", first: 1, last: 300, steps: undefined });
+  assert.deepEqual(parseCommand([]), {
+    kind: "hunt",
+    first: 1,
+    last: 300,
+    steps: undefined,
+    firstOnly: false,
+  });
   assert.deepEqual(parseCommand(["--seeds", "5-9", "--steps=40"]), {
     kind: "hunt",
     first: 5,
     last: 9,
     steps: 40,
+    firstOnly: false,
   });
   assert.deepEqual(parseCommand(["--forever", "--from", "7"]), {
     kind: "hunt",
     first: 7,
     last: Infinity,
     steps: undefined,
+    firstOnly: false,
   });
   assert.deepEqual(parseCommand(["--seed", "3", "--only", "1,4-6"]), {
     kind: "replay",

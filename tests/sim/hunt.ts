@@ -1,7 +1,8 @@
-import { type Run, simulate, stepsOf } from "./convergence.ts";
 import { listText } from "./command.ts";
+import { type Run, simulate } from "./simulation.ts";
+import { stepsOf } from "./steps.ts";
 
-/** A seed that went wrong, with the fewest steps that still do. */
+/** A seed that went wrong. */
 export interface Finding {
   readonly seed: number;
   readonly run: Run;
@@ -13,28 +14,22 @@ export interface HuntOptions {
   readonly first: number;
   readonly last: number;
   readonly steps?: number | undefined;
-  /** Told of each seed that has been run. */
+  /** Told of each seed that went well. */
   readonly onSeed?: (seed: number) => void;
 }
 
-/** The first seed of a range that goes wrong, undefined when none does. */
-export async function hunt({ first, last, steps, onSeed }: HuntOptions): Promise<Finding | undefined> {
+/** The seeds of a range that go wrong. */
+export async function* hunt({ first, last, steps, onSeed }: HuntOptions): AsyncGenerator<Finding> {
   for (let seed = first; seed <= last; seed++) {
-    const { violation } = await simulate(seed, stepsOf(seed, steps));
-    if (violation !== undefined) return await shorten(seed, steps, violation);
-    onSeed?.(seed);
+    const run = await simulate(seed, stepsOf(seed, steps));
+    if (run.violation === undefined) onSeed?.(seed);
+    else yield { seed, run, command: commandOf(seed, steps) };
   }
-  return undefined;
 }
 
-/** The first words tell which promise was broken. */
-export function promiseOf(violation: unknown): string | undefined {
-  return violation === undefined ? undefined : String(violation).split(/[:(]/).slice(0, 2).join();
-}
-
-/** Leaves out steps as long as the same goes wrong. */
-async function shorten(seed: number, count: number | undefined, violation: unknown): Promise<Finding> {
-  const all = stepsOf(seed, count);
+/** Leaves out steps of what was found as long as the same goes wrong. */
+export async function shorten({ seed, run: { violation } }: Finding, steps?: number): Promise<Finding> {
+  const all = stepsOf(seed, steps);
   const run = (numbers: readonly number[]): Promise<Run> =>
     simulate(seed, numbers.map((number) => all[number - 1]!));
   const broken = promiseOf(violation);
@@ -46,7 +41,14 @@ async function shorten(seed: number, count: number | undefined, violation: unkno
       else at += size;
     }
   }
-  const length = count === undefined ? "" : ` --steps ${count}`;
-  const command = `deno task sim --seed ${seed}${length} --only ${listText(kept)}`;
-  return { seed, run: await run(kept), command };
+  return { seed, run: await run(kept), command: `${commandOf(seed, steps)} --only ${listText(kept)}` };
+}
+
+function commandOf(seed: number, steps: number | undefined): string {
+  return `deno task sim --seed ${seed}${steps === undefined ? "" : ` --steps ${steps}`}`;
+}
+
+/** The first words tell which promise was broken. */
+function promiseOf(violation: unknown): string | undefined {
+  return violation === undefined ? undefined : String(violation).split(/[:(]/).slice(0, 2).join();
 }

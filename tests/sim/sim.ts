@@ -1,13 +1,17 @@
 /** The simulation as a program: `deno task sim --help`. */
-import { simulate, stepsOf } from "./convergence.ts";
+import { simulate } from "./simulation.ts";
+import { stepsOf } from "./steps.ts";
 import { parseCommand, type SimCommand, USAGE, UsageError } from "./command.ts";
-import { hunt, type HuntOptions } from "./hunt.ts";
+import { type Finding, hunt, shorten } from "./hunt.ts";
+import { runMutation } from "./mutate.ts";
+import { MUTATIONS } from "./mutations.ts";
 
 const OK = 0;
 const WENT_WRONG = 1;
 const NOT_UNDERSTOOD = 2;
 /** How often a hunt says how far it is. */
 const SEEDS_BETWEEN_LINES = 100;
+const VIOLATION_CHARS = 120;
 
 async function run(command: SimCommand): Promise<number> {
   switch (command.kind) {
@@ -18,6 +22,8 @@ async function run(command: SimCommand): Promise<number> {
       return await replay(command);
     case "hunt":
       return await huntAndTell(command);
+    case "mutations":
+      return await mutate(command);
   }
 }
 
@@ -29,19 +35,44 @@ async function replay({ seed, steps, only }: SimCommand & { kind: "replay" }): P
   return violation === undefined ? OK : WENT_WRONG;
 }
 
-async function huntAndTell(options: HuntOptions): Promise<number> {
+async function huntAndTell(command: SimCommand & { kind: "hunt" }): Promise<number> {
+  const { first, steps, firstOnly } = command;
   const started = performance.now();
-  let done = 0;
+  let [done, wrong] = [0, 0];
   const tell = (): void => {
     const seconds = ((performance.now() - started) / 1000).toFixed(0);
-    console.error(`${done} seeds from ${options.first} on went well, ${seconds} s`);
+    console.error(`${done} seeds from ${first} on went well, ${wrong} did not, ${seconds} s`);
   };
-  const found = await hunt({ ...options, onSeed: () => ++done % SEEDS_BETWEEN_LINES === 0 && tell() });
+  const onSeed = (): void => void (++done % SEEDS_BETWEEN_LINES === 0 && tell());
+  for await (const found of hunt({ ...command, onSeed })) {
+    wrong++;
+    print(firstOnly ? found : await shorten(found, steps));
+    if (firstOnly) break;
+  }
   tell();
-  if (!found) return OK;
-  const { seed, run: { trace, violation }, command } = found;
-  console.log([`seed ${seed}`, ...trace, violation, "", command].map(String).join("\n"));
-  return WENT_WRONG;
+  return wrong === 0 ? OK : WENT_WRONG;
+}
+
+function print({ seed, run: { trace, violation }, command }: Finding): void {
+  console.log([`seed ${seed}`, ...trace, violation, command, ""].map(String).join("\n"));
+}
+
+/** Whether the simulation misses what it is there to find. One line for each rule that was taken out. */
+async function mutate({ names }: SimCommand & { kind: "mutations" }): Promise<number> {
+  const unknown = names.find((name) => !MUTATIONS.some((each) => each.name === name));
+  if (unknown !== undefined) throw new UsageError(`There is no mutation "${unknown}"`);
+  let missed = 0;
+  console.log("found by seed | at the latest | what was taken out | what went wrong");
+  for (const mutation of MUTATIONS.filter(({ name }) => names.length === 0 || names.includes(name))) {
+    const { seed, violation } = await runMutation(mutation);
+    if (seed === undefined) missed++;
+    const { name, rule, within } = mutation;
+    console.log(
+      `${seed ?? "MISSED"} | ${within} | ${name}: ${rule} | ${violation.slice(0, VIOLATION_CHARS)}`,
+    );
+  }
+  if (missed > 0) console.log(`${missed} missed`);
+  return missed === 0 ? OK : WENT_WRONG;
 }
 
 async function main(args: readonly string[]): Promise<number> {

@@ -1,8 +1,9 @@
-import { DatabaseSync } from "node:sqlite";
-import { changeLog, GLOBAL_LOG } from "../../src/schema/names.ts";
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { changeLog, GLOBAL_LOG, valueColumn } from "../../src/schema/names.ts";
 import { quote } from "../../src/sqlite/identifier.ts";
 import type { Statement } from "./application_writes.ts";
-import { columnsText, LEDGER, ofLog, ofTable, sameKeyText, SIM_TABLES, type SimTable } from "./tables.ts";
+import { columnsText, ofLog, ofTable, sameKeyText, type SimTable } from "./tables.ts";
+import { Violation } from "./violation.ts";
 
 /** A change as the triggers logged it. */
 export interface LoggedWrite {
@@ -12,8 +13,8 @@ export interface LoggedWrite {
   readonly type: string;
   readonly ts: bigint;
   readonly x: string | null;
-  /** The row, exactly. */
-  readonly row: string;
+  /** The row, exactly; undefined while the change log lags behind the table's columns. */
+  readonly row: string | undefined;
   /** `x` of the row that it was made over. */
   over: string | null;
 }
@@ -23,11 +24,24 @@ export interface Committed {
   readonly ledger: readonly NonNullable<Statement["ledger"]>[];
 }
 
-type Image = Map<string, { row: string; x: string | null }>;
+/** What a table holds: row and its `x` by key. */
+export type Image = ReadonlyMap<string, { readonly row: string; readonly x: string | null }>;
+
+export interface SimApplicationOptions {
+  readonly recursiveTriggers: boolean;
+  /** What the clock of its machine says, Unix milliseconds. */
+  readonly clock: () => number;
+}
 
 /** The type declarations of Deno 2.9.6 know the last two only on a statement. */
 const OPTIONS = { enableForeignKeyConstraints: false, readBigInts: true, returnArrays: true };
-const ALL_TABLES = [...SIM_TABLES, LEDGER];
+const MS_PER_DAY = 86_400_000;
+const JULIAN_1970 = 2440587.5;
+
+/** What `julianday('now')` gives at a time: the one thing that our SQL asks about the clock. */
+export function julianDay(unixMs: number): number {
+  return unixMs / MS_PER_DAY + JULIAN_1970;
+}
 
 /**
  * The application of one node: a connection that knows nothing of replication. After each transaction it compares what
@@ -35,26 +49,29 @@ const ALL_TABLES = [...SIM_TABLES, LEDGER];
  */
 export class SimApplication implements Disposable {
   readonly #db: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+  #tables: readonly SimTable[];
   #captured = 0n;
 
-  constructor(path: string, options: { recursiveTriggers: boolean }) {
+  constructor(path: string, tables: readonly SimTable[], options: SimApplicationOptions) {
+    this.#tables = tables;
     this.#db = new DatabaseSync(path, OPTIONS);
-    this.#db.exec("PRAGMA synchronous = OFF; PRAGMA trusted_schema = OFF");
+    this.#db.exec("PRAGMA synchronous = OFF");
+    // Hides SQLite's own, so that the triggers see the clock of the node that they run on.
+    this.#db.function("julianday", { varargs: true }, () => julianDay(options.clock()));
     if (options.recursiveTriggers) this.#db.exec("PRAGMA recursive_triggers = ON");
   }
 
-  /**
-   * Runs a transaction; statements that a constraint refuses do nothing, as in an application that catches the error.
-   * `clock`: what the node's clock says now, at least; the triggers cannot be given a wall clock.
-   */
-  transact(statements: readonly Statement[], clock: bigint, rollBack: boolean): Committed {
+  /** The tables as they are now. */
+  get tables(): readonly SimTable[] {
+    return this.#tables;
+  }
+
+  /** Runs a transaction; statements that a constraint refuses do nothing, as in an application that catches the error. */
+  transact(statements: readonly Statement[], rollBack: boolean): Committed {
     this.skipCaptured();
     const before = this.#images();
     this.#db.exec("BEGIN IMMEDIATE");
-    this.#db.exec(
-      `INSERT INTO "__harmonylite___clock" (id, ts) VALUES (1, ${clock})
-       ON CONFLICT (id) DO UPDATE SET ts = max(ts, excluded.ts)`,
-    );
     const done = statements.filter(({ sql }) => this.#try(sql));
     this.#db.exec(rollBack ? "ROLLBACK" : "COMMIT");
     const writes = this.readCaptured();
@@ -62,21 +79,26 @@ export class SimApplication implements Disposable {
     return { writes, ledger: rollBack ? [] : done.flatMap(({ ledger }) => ledger ?? []) };
   }
 
-  exec(sql: string): void {
+  /** Changes the schema. */
+  alter(sql: string, tables: readonly SimTable[]): void {
     this.#db.exec(sql);
+    this.#tables = tables;
   }
 
-  column(sql: string): string[] {
-    return this.#all(sql).map(([value]) => String(value));
+  /** Puts everything into the database file itself, so that it can be copied: nobody else is using it now. */
+  checkpoint(): void {
+    this.#db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
   }
 
-  all(sql: string): unknown[][] {
-    return this.#all(sql);
+  all(sql: string, ...parameters: bigint[]): unknown[][] {
+    let statement = this.#statements.get(sql);
+    if (!statement) this.#statements.set(sql, statement = this.#db.prepare(sql));
+    return statement.all(...parameters) as unknown as unknown[][];
   }
 
   /** What is captured from now on is new. */
   skipCaptured(): void {
-    this.#captured = (this.#all(`SELECT max(id) FROM ${quote(GLOBAL_LOG)}`)[0]![0] ?? 0n) as bigint;
+    this.#captured = (this.all(`SELECT max(id) FROM ${quote(GLOBAL_LOG)}`)[0]![0] ?? 0n) as bigint;
   }
 
   #try(sql: string): boolean {
@@ -89,35 +111,55 @@ export class SimApplication implements Disposable {
     }
   }
 
-  #all(sql: string): unknown[][] {
-    return this.#db.prepare(sql).all() as unknown as unknown[][];
-  }
-
   /** The writes logged since then: those of a transaction, or what applying a message logged anew. */
   readCaptured(): LoggedWrite[] {
-    const rows = this.#all(
-      `SELECT id, change_table_id, table_name FROM ${
-        quote(GLOBAL_LOG)
-      } WHERE id > ${this.#captured} ORDER BY id`,
-    ) as [bigint, bigint, string][];
-    return rows.map(([, id, name]) => {
-      const table = ALL_TABLES.find((each) => each.name === name)!;
-      const [row] = this.#all(
-        `SELECT ${sameKeyText(table, ofLog)}, type, ts, val_x, ${columnsText(table, ofLog)}
-         FROM ${quote(changeLog(name))} WHERE id = ${id}`,
-      ) as [string, string, bigint, string | null, string][];
-      const [key, type, ts, x, text] = row!;
-      return { table: name, key, type, ts, x, row: text, over: null };
+    return this.#logged(this.#captured);
+  }
+
+  /** The writes that are not known to be in the streams. */
+  readPending(): LoggedWrite[] {
+    return this.#logged(0n);
+  }
+
+  #logged(after: bigint): LoggedWrite[] {
+    const rows = this.all(
+      `SELECT change_table_id, table_name FROM ${quote(GLOBAL_LOG)} WHERE id > ? ORDER BY id`,
+      after,
+    ) as [bigint, string][];
+    const selects = new Map<string, string>();
+    return rows.flatMap(([id, name]) => {
+      const select = selects.get(name) ?? this.#selectLogged(name);
+      selects.set(name, select);
+      // None for a change that housekeeping has removed.
+      return (this.all(select, id) as [string, string, bigint, string | null, string | null][])
+        .map(([key, type, ts, x, row]) => ({
+          table: name,
+          key,
+          type,
+          ts,
+          x,
+          row: row ?? undefined,
+          over: null,
+        }));
     });
   }
 
-  #images(): Map<string, Image> {
-    return new Map(ALL_TABLES.map((table) => [table.name, this.image(table)]));
+  #selectLogged(name: string): string {
+    const table = this.#tables.find((each) => each.name === name)!;
+    const log = changeLog(name);
+    const columns = this.all(`SELECT name FROM pragma_table_info('${log}')`).map(([column]) => column);
+    // Until the node has noticed a schema change its change log has other columns than the table.
+    const isUpToDate = table.columns.every((column) => columns.includes(valueColumn(column)));
+    const row = isUpToDate ? columnsText(table, ofLog) : "NULL";
+    return `SELECT ${sameKeyText(table, ofLog)}, type, ts, val_x, ${row} FROM ${quote(log)} WHERE id = ?`;
   }
 
-  /** What a table holds, by key. */
+  #images(): Map<string, Image> {
+    return new Map(this.#tables.map((table) => [table.name, this.image(table)]));
+  }
+
   image(table: SimTable): Image {
-    const rows = this.#all(
+    const rows = this.all(
       `SELECT ${sameKeyText(table, ofTable)}, ${columnsText(table, ofTable)}, x FROM ${table.name}`,
     ) as [string, string, string | null][];
     return new Map(rows.map(([key, row, x]) => [key, { row, x }]));
@@ -130,29 +172,38 @@ export class SimApplication implements Disposable {
 
 /** What was logged, done to the tables as they were, must give the tables as they are, and no delete may be made up. */
 function checkCaptured(
-  before: Map<string, Image>,
-  after: Map<string, Image>,
+  before: ReadonlyMap<string, Image>,
+  after: ReadonlyMap<string, Image>,
   writes: readonly LoggedWrite[],
 ): void {
+  const replayed = new Map([...before].map(([table, image]) => [table, new Map<string, ReplayedRow>(image)]));
   const touched = new Set<string>();
   for (const write of writes) {
     const { table, key, type, row, x } = write;
-    const image = before.get(table)!;
+    const image = replayed.get(table)!;
     write.over = image.get(key)?.x ?? null;
     if (type !== "delete") image.set(key, { row, x });
     else if (!image.delete(key) && !touched.has(`${table} ${key}`)) {
-      throw new Error(`CAPTURE: a delete of ${table} (${key}) was logged, and there was no such row`);
+      throw new Violation(`CAPTURE: a delete of ${table} (${key}) was logged, and there was no such row`);
     }
     touched.add(`${table} ${key}`);
   }
-  for (const [table, image] of after) {
-    const replayed = before.get(table)!;
-    for (const key of new Set([...image.keys(), ...replayed.keys()])) {
-      const [is, was] = [image.get(key)?.row, replayed.get(key)?.row];
-      if (is !== was) throw new Error(`CAPTURE: ${table} (${key}) is ${is}, what was logged says ${was}`);
-    }
-  }
+  for (const [table, image] of after) checkReplayed(table, image, replayed.get(table)!);
   for (let at = 1; at < writes.length; at++) {
-    if (writes[at]!.ts <= writes[at - 1]!.ts) throw new Error("CAPTURE: the clock stood still");
+    if (writes[at]!.ts <= writes[at - 1]!.ts) throw new Violation("CAPTURE: the clock stood still");
+  }
+}
+
+interface ReplayedRow {
+  /** Undefined when it cannot be told. */
+  readonly row: string | undefined;
+  readonly x: string | null;
+}
+
+function checkReplayed(table: string, image: Image, replayed: ReadonlyMap<string, ReplayedRow>): void {
+  for (const key of new Set([...image.keys(), ...replayed.keys()])) {
+    const [is, was] = [image.get(key), replayed.get(key)];
+    if (is?.x === was?.x && (was?.row ?? is?.row) === is?.row) continue;
+    throw new Violation(`CAPTURE: ${table} (${key}) is ${is?.row}, what was logged says ${was?.row}`);
   }
 }

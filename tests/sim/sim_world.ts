@@ -1,163 +1,153 @@
 import { DatabaseSync } from "node:sqlite";
-import { MemoryBroker } from "../../src/stream/memory_log.ts";
-import { ApplicationWrites } from "./application_writes.ts";
+import { Replica } from "../../src/agent/replica.ts";
+import type { Config } from "../../src/config/config.ts";
+import { parseConfig } from "../../src/config/parse.ts";
+import { silentLogger } from "../../src/observe/logger.ts";
+import { REGISTRY_BUCKET } from "../../src/schema/registry.ts";
+import { DUPLICATE_WINDOW_MS } from "../../src/stream/stream_layout.ts";
+import { MemoryBuckets } from "../../src/stream/memory_key_value.ts";
+import { MemoryBroker, type MemoryLog } from "../../src/stream/memory_log.ts";
 import { Random } from "./random.ts";
-import { SimApplication } from "./sim_application.ts";
-import { SimNode, type SimNodeOptions } from "./sim_node.ts";
-import { ADD_COLUMN, FIRST_ROWS, SCHEMA, SIM_TABLES } from "./tables.ts";
+import { Site } from "./site.ts";
+import { randomLimits, randomSkewMs, type Terms, termsOf, termsText } from "./terms.ts";
+import { VirtualTime } from "./virtual_time.ts";
 
-const MS = 1_000_000n;
-const MINUTE_MS = 60_000;
-/** Far ahead of the wall clock, which the triggers read and which must not decide anything here. */
-const START_NS = BigInt(Date.UTC(2100, 0, 1)) * MS;
-const LONG_RETENTION_MS = 30 * 24 * 60 * MINUTE_MS;
-const SHORT_RETENTION_MS = 10 * MINUTE_MS;
-
-/** What a seed decides once and for all. */
-export interface Terms {
-  readonly nodes: number;
-  readonly shards: number;
-  readonly tables: readonly string[];
-  /** Some nodes start without a column of `plain`. */
-  readonly schemasDiffer: boolean;
-  /** Tombstones expire while it runs. */
-  readonly expires: boolean;
-  /** Batches hold whole transactions. */
-  readonly wholeTransactions: boolean;
-  readonly limits: Pick<SimNodeOptions, "maxBatch" | "maxMessageBytes" | "maxTransactionRows" | "compress">;
-}
-
-export function termsOf(seed: number): Terms {
-  const random = new Random(seed);
-  const names = SIM_TABLES.map(({ name }) => name);
-  const some = names.filter(() => random.chance(0.3));
-  const tables = random.chance(0.2) ? names : some.length > 0 ? some : [random.pick(names)];
-  const schemasDiffer = seed % 3 === 0 && tables.includes("plain");
-  const maxTransactionRows = random.pick([100_000, 100_000, 100_000, 100_000, 4, 9]);
-  return {
-    nodes: random.pick([2, 2, 3, 3, 4]),
-    shards: random.pick([1, 1, 2, 3]),
-    tables,
-    schemasDiffer,
-    expires: seed % 3 === 1,
-    wholeTransactions: maxTransactionRows === 100_000,
-    limits: {
-      maxBatch: random.pick([1, 2, 3, 1000]),
-      maxMessageBytes: random.pick([60, 300, 100_000]),
-      maxTransactionRows,
-      compress: random.chance(0.3),
-    },
-  };
-}
-
-/** One node with its application and its clock. */
-export interface Site {
-  readonly number: number;
-  readonly node: SimNode;
-  readonly application: SimApplication;
-  /** How far its wall clock is off, milliseconds. */
-  skewMs: number;
-  hasColumnC: boolean;
-}
+const START_MS = Date.UTC(2050, 0, 1);
+/** Changes that a node reads before it lets others have their turn. */
+const SCAN_MAX_CHANGES = 3;
+const DEFAULTS = parseConfig('db_path = "/sim.db"\nnode_id = 1');
 
 /** A cluster in one process: its streams, its nodes, its time. */
-export class SimWorld implements Disposable {
+export class SimWorld implements AsyncDisposable {
   readonly terms: Terms;
+  readonly time: VirtualTime;
   readonly broker: MemoryBroker;
+  /** What has happened, line by line. */
+  readonly trace: string[] = [];
   readonly sites: Site[] = [];
-  readonly writes: ApplicationWrites;
   readonly #folder: string;
-  #time = START_NS;
+  readonly #buckets = new MemoryBuckets();
 
   private constructor(terms: Terms, folder: string) {
     this.terms = terms;
     this.#folder = folder;
-    this.broker = new MemoryBroker({ now: () => this.#time, duplicateWindowMs: 2 * MINUTE_MS });
-    this.writes = new ApplicationWrites(terms.tables);
+    this.time = new VirtualTime(START_MS);
+    this.broker = new MemoryBroker({
+      now: () => BigInt(this.time.nowMs) * 1_000_000n,
+      duplicateWindowMs: DUPLICATE_WINDOW_MS,
+    });
+    this.trace.push(termsText(terms));
   }
 
+  /** `folder`: an empty one, where the databases lie. */
   static async open(seed: number, folder: string): Promise<SimWorld> {
-    using stack = new DisposableStack();
-    const terms = termsOf(seed);
-    const world = stack.use(new SimWorld(terms, folder));
-    const random = new Random(seed + 1);
-    const hasFirstRows = random.chance(0.6);
-    for (let number = 1; number <= terms.nodes; number++) {
-      const hasColumnC = !(terms.schemasDiffer && random.chance(0.7));
-      await world.#add(number, { hasFirstRows, hasColumnC, recursiveTriggers: random.chance(0.2) });
-      world.sites.at(-1)!.skewMs = random.pick([0, 0, -40_000, 40_000, 15_000]);
+    const world = new SimWorld(termsOf(seed), folder);
+    try {
+      await world.#open(new Random(seed + 1));
+      return world;
+    } catch (error) {
+      await world[Symbol.asyncDispose]();
+      throw error;
     }
-    await world.#add(99, { hasFirstRows, hasColumnC: true, recursiveTriggers: false });
-    stack.move();
-    return world;
   }
 
-  /** Nodes that take part. */
-  get members(): readonly Site[] {
-    return this.sites.slice(0, -1);
+  async #open(random: Random): Promise<void> {
+    await this.#createTemplate();
+    for (const [at, id] of this.terms.ids.entries()) {
+      const site = await this.#addSite(at + 1, id, random);
+      this.sites.push(site);
+      const twin = this.sites.find((each) => each.id === id && each !== site);
+      // Two with one id are worst when their clocks agree.
+      site.skewMs = twin && random.chance(0.7) ? twin.skewMs : randomSkewMs(random);
+      await site.start();
+    }
   }
 
-  /** A node that never writes and has read nothing yet: what the streams alone say. */
-  get reference(): Site {
-    return this.sites.at(-1)!;
+  say(site: Site, text: string): void {
+    this.trace.push(`node ${site.number} ${text}`);
   }
 
-  pass(ms: number): void {
-    this.#time += BigInt(ms) * MS;
+  /** The settings of a node that is not one of the sites; its database is as theirs were at the start. */
+  outsider(id: bigint): Config {
+    return this.#configOf("outsider", id);
   }
 
-  clockOf(site: Site): bigint {
-    return this.#time + BigInt(site.skewMs) * MS;
+  // deno-lint-ignore require-await -- as its interface has it
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const site of this.sites) site[Symbol.dispose]();
+    this.time[Symbol.dispose]();
   }
 
-  addColumn(site: Site): void {
-    if (!site.hasColumnC) site.application.exec(ADD_COLUMN);
-    site.hasColumnC = true;
+  async #addSite(number: number, id: bigint, random: Random): Promise<Site> {
+    const log = this.#connect();
+    await log.ensureStreams();
+    const { time, terms: { tables, schemaChanges } } = this;
+    const store = this.#buckets.connect({ bucket: REGISTRY_BUCKET, folder: "", replicas: 1 });
+    const config = this.#configOf(`node-${number}`, id);
+    const say = (text: string): void => this.say(site, text);
+    const recursiveTriggers = random.chance(0.2);
+    const limits = randomLimits(random);
+    const site: Site = new Site({
+      number,
+      config,
+      limits,
+      log,
+      store,
+      time,
+      tables,
+      schemaChanges,
+      recursiveTriggers,
+      say,
+    });
+    return site;
   }
 
-  async #add(
-    number: number,
-    start: { hasFirstRows: boolean; hasColumnC: boolean; recursiveTriggers: boolean },
-  ): Promise<void> {
-    const path = `${this.#folder}/node-${number}.db`;
-    createFile(path, start);
-    const { terms, broker } = this;
-    const log = broker.connect({
+  #connect(): MemoryLog {
+    return this.broker.connect({
       streamPrefix: "sim",
       subjectPrefix: "sim.changes",
-      shards: terms.shards,
+      shards: this.terms.shards,
       maxEntries: 1_000_000,
       replicas: 1,
       compress: false,
       updateExisting: false,
     });
-    await log.ensureStreams();
-    const node = await SimNode.start({
-      path,
-      id: BigInt(number),
-      broker,
-      log,
-      shards: terms.shards,
-      versionRetentionMs: terms.expires ? SHORT_RETENTION_MS : LONG_RETENTION_MS,
-      ...terms.limits,
-    });
-    const application = new SimApplication(path, start);
-    this.sites.push({ number, node, application, skewMs: 0, hasColumnC: start.hasColumnC });
   }
 
-  [Symbol.dispose](): void {
-    for (const { node, application } of this.sites) {
-      application[Symbol.dispose]();
-      node[Symbol.dispose]();
-    }
+  #pathOf(name: string): string {
+    return `${this.#folder}/${name}.db`;
   }
-}
 
-function createFile(path: string, start: { hasFirstRows: boolean; hasColumnC: boolean }): void {
-  const db = new DatabaseSync(path);
-  db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; BEGIN; ${SCHEMA}`);
-  if (start.hasFirstRows) db.exec(FIRST_ROWS);
-  if (start.hasColumnC) db.exec(ADD_COLUMN);
-  db.exec("COMMIT");
-  db.close();
+  /** Each node starts with a copy of the template. */
+  #configOf(name: string, nodeId: bigint): Config {
+    const { maxTransactionRows, shards, versionRetentionMs } = this.terms;
+    const dbPath = this.#pathOf(name);
+    Deno.copyFileSync(this.#pathOf("template"), dbPath);
+    return {
+      ...DEFAULTS,
+      dbPath,
+      seqMapPath: `${dbPath}-seq-map.cbor`,
+      nodeId,
+      scanMaxChanges: SCAN_MAX_CHANGES,
+      replicationLog: {
+        ...DEFAULTS.replicationLog,
+        maxTransactionRows,
+        shards,
+        versionRetention: versionRetentionMs,
+      },
+    };
+  }
+
+  /** A database with capture installed, which takes longer than to copy it. */
+  async #createTemplate(): Promise<void> {
+    const dbPath = this.#pathOf("template");
+    const { tables, hasFirstRows, triggers } = this.terms;
+    using db = new DatabaseSync(dbPath);
+    db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; BEGIN");
+    for (const { create, firstRows } of tables) db.exec(`${create}; ${hasFirstRows ? firstRows : ""}`);
+    db.exec("COMMIT");
+    const forever = new AbortController().signal;
+    using _replica = await Replica.open({ ...DEFAULTS, dbPath }, { signal: forever, logger: silentLogger });
+    for (const trigger of triggers) db.exec(trigger);
+  }
 }

@@ -4,7 +4,10 @@ import { quote } from "../../src/sqlite/identifier.ts";
 /** A table of the simulation: one of each kind that is replicated in its own way. */
 export interface SimTable {
   readonly name: string;
-  /** All of them but a `c` that is added while it runs. The last is `x`: each write gives it a value never used before. */
+  /** Makes it, and the rows that were there before replication: the same on every node. */
+  readonly create: string;
+  readonly firstRows: string;
+  /** The key, the others, and at last `x`: each write gives it a value never used before. */
   readonly columns: readonly string[];
   readonly key: readonly string[];
   /** Keys that all nodes write, as SQL literals. */
@@ -37,6 +40,8 @@ const ANYTHING = [
 export const SIM_TABLES: readonly SimTable[] = [
   {
     name: "plain",
+    create: "CREATE TABLE plain (id INTEGER PRIMARY KEY, a, x TEXT)",
+    firstRows: "INSERT INTO plain (id, a, x) VALUES (1, 'seed', 'seed 1')",
     columns: ["id", "a", "x"],
     key: ["id"],
     keys: [["1"], ["2"], ["3"]],
@@ -44,6 +49,9 @@ export const SIM_TABLES: readonly SimTable[] = [
   },
   {
     name: "uniq",
+    create: `CREATE TABLE uniq (id INTEGER PRIMARY KEY, u INTEGER UNIQUE, w TEXT, x TEXT);
+      CREATE UNIQUE INDEX uniq_w ON uniq (lower(w)) WHERE w IS NOT NULL`,
+    firstRows: "INSERT INTO uniq (id, u, w, x) VALUES (1, 1, 'a', 'seed 2'), (2, 2, NULL, 'seed 3')",
     columns: ["id", "u", "w", "x"],
     key: ["id"],
     keys: [["1"], ["2"], ["3"], ["4"]],
@@ -52,6 +60,8 @@ export const SIM_TABLES: readonly SimTable[] = [
   },
   {
     name: "bare",
+    create: "CREATE TABLE bare (a, x TEXT)",
+    firstRows: "INSERT INTO bare (a, x) VALUES (0, 'seed 4')",
     columns: ["rowid", "a", "x"],
     key: ["rowid"],
     keys: [["1"], ["2"], ["3"]],
@@ -59,6 +69,8 @@ export const SIM_TABLES: readonly SimTable[] = [
   },
   {
     name: "pair",
+    create: "CREATE TABLE pair (p TEXT, q INTEGER, a, x TEXT, PRIMARY KEY (q, p)) WITHOUT ROWID",
+    firstRows: "",
     columns: ["p", "q", "a", "x"],
     key: ["p", "q"],
     keys: [["'a'", "1"], ["'a'", "2"], ["'A'", "1"]],
@@ -66,6 +78,8 @@ export const SIM_TABLES: readonly SimTable[] = [
   },
   {
     name: "folded",
+    create: "CREATE TABLE folded (k TEXT PRIMARY KEY COLLATE NOCASE, a, x TEXT)",
+    firstRows: "",
     columns: ["k", "a", "x"],
     key: ["k"],
     keys: [["'a'"], ["'A'"], ["'b'"]],
@@ -73,6 +87,8 @@ export const SIM_TABLES: readonly SimTable[] = [
   },
   {
     name: "loose",
+    create: "CREATE TABLE loose (k PRIMARY KEY, a, x TEXT)",
+    firstRows: "",
     columns: ["k", "a", "x"],
     key: ["k"],
     keys: [["1"], ["1.0"], ["'1'"], ["x'31'"], ["2.5"]],
@@ -80,6 +96,8 @@ export const SIM_TABLES: readonly SimTable[] = [
   },
   {
     name: "nullable",
+    create: "CREATE TABLE nullable (k TEXT PRIMARY KEY, a, x TEXT)",
+    firstRows: "",
     columns: ["k", "a", "x"],
     key: ["k"],
     keys: [["NULL"], ["NULL"], ["'a'"], ["'b'"]],
@@ -88,6 +106,11 @@ export const SIM_TABLES: readonly SimTable[] = [
   },
   {
     name: "derived",
+    create:
+      `CREATE TABLE derived (k TEXT PRIMARY KEY, u INTEGER, w TEXT COLLATE NOCASE, x TEXT, g TEXT AS (u || w) UNIQUE);
+      CREATE UNIQUE INDEX derived_u ON derived (u) WHERE w = 'a' OR w = 1;
+      CREATE UNIQUE INDEX derived_w ON derived (CASE WHEN u = '1' THEN w END)`,
+    firstRows: "",
     columns: ["k", "u", "w", "x"],
     key: ["k"],
     keys: [["NULL"], ["'a'"], ["'b'"], ["'c'"]],
@@ -97,31 +120,43 @@ export const SIM_TABLES: readonly SimTable[] = [
   },
 ];
 
+/** Comes into being while it runs, if at all. */
+export const LATE: SimTable = {
+  name: "late",
+  create: "CREATE TABLE late (id INTEGER PRIMARY KEY, a, x TEXT)",
+  firstRows: "",
+  columns: ["id", "a", "x"],
+  key: ["id"],
+  keys: [["1"], ["2"], ["3"]],
+  values: [ANYTHING],
+};
+
 /** Its rows have one writer each and are never deleted: none may be missing in the end. */
-export const LEDGER: SimTable = { name: "ledger", columns: ["id", "x"], key: ["id"], keys: [], values: [] };
+export const LEDGER: SimTable = {
+  name: "ledger",
+  create: "CREATE TABLE ledger (id TEXT PRIMARY KEY, x TEXT)",
+  firstRows: "",
+  columns: ["id", "x"],
+  key: ["id"],
+  keys: [],
+  values: [],
+};
 
-export const SCHEMA = `
-  CREATE TABLE plain (id INTEGER PRIMARY KEY, a, x TEXT);
-  CREATE TABLE uniq (id INTEGER PRIMARY KEY, u INTEGER UNIQUE, w TEXT, x TEXT);
-  CREATE UNIQUE INDEX uniq_w ON uniq (lower(w)) WHERE w IS NOT NULL;
-  CREATE TABLE bare (a, x TEXT);
-  CREATE TABLE pair (p TEXT, q INTEGER, a, x TEXT, PRIMARY KEY (q, p)) WITHOUT ROWID;
-  CREATE TABLE folded (k TEXT PRIMARY KEY COLLATE NOCASE, a, x TEXT);
-  CREATE TABLE loose (k PRIMARY KEY, a, x TEXT);
-  CREATE TABLE nullable (k TEXT PRIMARY KEY, a, x TEXT);
-  CREATE TABLE derived (k TEXT PRIMARY KEY, u INTEGER, w TEXT COLLATE NOCASE, x TEXT, g TEXT AS (u || w) UNIQUE);
-  CREATE UNIQUE INDEX derived_u ON derived (u) WHERE w = 'a' OR w = 1;
-  CREATE UNIQUE INDEX derived_w ON derived (CASE WHEN u = '1' THEN w END);
-  CREATE TABLE ledger (id TEXT PRIMARY KEY, x TEXT);`;
+/** Tables whose rows are told apart by their key alone, and on which no row makes room for another. */
+const TRIGGERED = ["plain", "pair", "folded", "loose"];
 
-/** Rows that were there before replication: the same on every node. */
-export const FIRST_ROWS = `
-  INSERT INTO plain (id, a, x) VALUES (1, 'seed', 'seed 1');
-  INSERT INTO uniq (id, u, w, x) VALUES (1, 1, 'a', 'seed 2'), (2, 2, NULL, 'seed 3');
-  INSERT INTO bare (a, x) VALUES (0, 'seed 4');`;
-
-/** An older version of the schema may lack this column. */
-export const ADD_COLUMN = "ALTER TABLE plain ADD COLUMN c DEFAULT 0";
+/**
+ * An application's triggers that change the row they were fired by, as for an `updated_at`; none for some tables.
+ * Those that are created after ours fire before them.
+ */
+export function userTriggers({ name, key }: SimTable): string[] {
+  if (!TRIGGERED.includes(name)) return [];
+  const row = key.map((column) => `${column} IS NEW.${column}`).join(" AND ");
+  return ["INSERT", "UPDATE"].map((event) =>
+    `CREATE TRIGGER ${name}_after_${event} AFTER ${event} ON ${name} WHEN NEW.x NOT LIKE '%!'
+     BEGIN UPDATE ${name} SET x = NEW.x || '!' WHERE ${row}; END`
+  );
+}
 
 /** The exact value of an expression as text, with its type. */
 export function exactly(expression: string): string {

@@ -4,9 +4,9 @@ export interface TempDir extends AsyncDisposable {
   file(name: string): string;
 }
 
-/** A new empty folder that is removed, with all that is in it, when the scope ends. */
-export async function makeTempDir(): Promise<TempDir> {
-  const path = await Deno.makeTempDir({ prefix: "harmonylite-" });
+/** A new empty folder that is removed, with all that is in it, when the scope ends. `inside`: where it lies. */
+export async function makeTempDir(inside?: string): Promise<TempDir> {
+  const path = await Deno.makeTempDir({ prefix: "harmonylite-", ...inside && { dir: inside } });
   return {
     path,
     file: (name) => `${path}/${name}`,

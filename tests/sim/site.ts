@@ -1,0 +1,179 @@
+import type { Config } from "../../src/config/config.ts";
+import type { MemoryKeyValue } from "../../src/stream/memory_key_value.ts";
+import type { MemoryLog } from "../../src/stream/memory_log.ts";
+import { POSITION } from "../../src/schema/names.ts";
+import { quote } from "../../src/sqlite/identifier.ts";
+import { type LoggedWrite, SimApplication } from "./sim_application.ts";
+import { type SchemaChange, tablesAt } from "./schema_changes.ts";
+import { SimProcess } from "./sim_process.ts";
+import type { SimTable } from "./tables.ts";
+import type { Limits } from "./terms.ts";
+import type { VirtualTime } from "./virtual_time.ts";
+
+/** What a node leaves free in a message for headers and framing. */
+const MESSAGE_OVERHEAD_BYTES = 4096;
+
+export interface SiteOptions {
+  /** From 1. */
+  readonly number: number;
+  readonly config: Config;
+  readonly limits: Limits;
+  readonly log: MemoryLog;
+  readonly store: MemoryKeyValue;
+  readonly time: VirtualTime;
+  /** Tables at the start, and how the schema goes on. */
+  readonly tables: readonly SimTable[];
+  readonly schemaChanges: readonly SchemaChange[];
+  readonly recursiveTriggers: boolean;
+  readonly say: (text: string) => void;
+}
+
+/** A copy of a node's database file, taken while nobody wrote. */
+export interface Copy {
+  readonly path: string;
+  /** Number of the node that it was taken of. */
+  readonly of: number;
+  /** How many schema changes it had seen. */
+  readonly level: number;
+}
+
+/** One node: its database file, its application, its process, its clock. */
+export class Site implements Disposable {
+  readonly number: number;
+  readonly id: bigint;
+  readonly path: string;
+  /** How far the clock of its machine is off, milliseconds. */
+  skewMs = 0;
+  readonly #options: SiteOptions;
+  readonly #clock: () => number;
+  /** How many schema changes it has made. */
+  #level = 0;
+  #limits: Limits;
+  #isCut = false;
+  #copies = 0;
+  #application: SimApplication | undefined;
+  #process: SimProcess | undefined;
+
+  constructor(options: SiteOptions) {
+    const { number, config, limits, time } = options;
+    this.number = number;
+    this.id = config.nodeId;
+    this.path = config.dbPath;
+    this.#options = options;
+    this.#limits = limits;
+    this.#clock = () => time.nowMs + this.skewMs;
+  }
+
+  get application(): SimApplication {
+    return this.#application!;
+  }
+
+  get process(): SimProcess {
+    return this.#process!;
+  }
+
+  /** Whether it can neither send nor get anything. */
+  get isCut(): boolean {
+    return this.#isCut;
+  }
+
+  /** Tables whose changes the node captures. */
+  get followedTables(): SimTable[] {
+    const { tables } = this.process.replica.schema.current;
+    return this.application.tables.filter(({ name }) => tables.has(name));
+  }
+
+  async start(): Promise<void> {
+    const { recursiveTriggers } = this.#options;
+    const options = { clock: this.#clock, recursiveTriggers };
+    this.#application = new SimApplication(this.path, this.#tables(), options);
+    await this.#startProcess();
+  }
+
+  /** The node is killed and started again, perhaps with other limits; its application goes on. */
+  async crash(limits?: Limits): Promise<void> {
+    this.process.kill();
+    if (limits) this.#limits = limits;
+    await this.#startProcess();
+  }
+
+  setCut(isCut: boolean): void {
+    this.#isCut = isCut;
+    this.#options.log.setConnected(!isCut);
+    this.#options.store.setConnected(!isCut);
+  }
+
+  /** Whether schema changes are to come, or the node has not noticed all that were made. */
+  get isSchemaBehind(): boolean {
+    return this.#level < this.#options.schemaChanges.length || !this.#hasNoticed;
+  }
+
+  get #hasNoticed(): boolean {
+    return this.process.replica.schema.isCurrent();
+  }
+
+  /**
+   * Makes the next schema change; undefined when there is none left. A column that was renamed cannot be dropped before
+   * the node has noticed: SQLite refuses that.
+   */
+  alter(): string | undefined {
+    const change = this.#options.schemaChanges[this.#level];
+    if (!change || (change.isDrop && !this.#hasNoticed)) return undefined;
+    this.#level++;
+    this.application.alter(change.sql, this.#tables());
+    return change.sql;
+  }
+
+  save(): Copy {
+    const path = `${this.path}-copy-${++this.#copies}`;
+    this.application.checkpoint();
+    Deno.copyFileSync(this.path, path);
+    return { path, of: this.number, level: this.#level };
+  }
+
+  /** The machine dies with its disk, and starts again with a copy. Returns the writes that went and those that came back, unsent. */
+  async restore(copy: Copy): Promise<{ lost: LoggedWrite[]; back: LoggedWrite[] }> {
+    const lost = this.application.readPending();
+    this[Symbol.dispose]();
+    for (const end of ["-wal", "-shm"]) removeIfThere(this.path + end);
+    Deno.copyFileSync(copy.path, this.path);
+    this.#level = copy.level;
+    await this.start();
+    return { lost, back: this.application.readPending() };
+  }
+
+  /** How far it has applied each stream. */
+  positions(): Map<string, number> {
+    const rows = this.application.all(`SELECT stream, sequence FROM ${quote(POSITION)} ORDER BY stream`);
+    return new Map(rows.map(([stream, sequence]) => [String(stream), Number(sequence)]));
+  }
+
+  [Symbol.dispose](): void {
+    this.#process?.kill();
+    this.#application?.[Symbol.dispose]();
+  }
+
+  #tables(): SimTable[] {
+    const { tables, schemaChanges } = this.#options;
+    return tablesAt(tables, schemaChanges, this.#level);
+  }
+
+  async #startProcess(): Promise<void> {
+    const { maxBatch, maxMessageBytes, compress } = this.#limits;
+    const { config, ...others } = this.#options;
+    this.#process = await SimProcess.start({
+      ...others,
+      config: { ...config, replicationLog: { ...config.replicationLog, maxBatch, compress } },
+      maxPayload: MESSAGE_OVERHEAD_BYTES + maxMessageBytes,
+      clock: this.#clock,
+    });
+  }
+}
+
+function removeIfThere(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}

@@ -1,0 +1,54 @@
+import { Random } from "./random.ts";
+
+/** How often each kind of step is taken. */
+const WEIGHTS = {
+  /** An application writes. */
+  write: 9,
+  /** A node does what it waits to do: anything, or of one kind. */
+  go: 10,
+  send: 7,
+  read: 6,
+  store: 8,
+  /** A node does all that it waits to do. */
+  exchange: 5,
+  late: 2,
+  crash: 1,
+  tick: 2,
+  window: 1,
+  alter: 2,
+  cut: 1,
+  save: 1,
+  restore: 0.7,
+  /** A machine dies a moment after its backup was taken, having written and sent, and goes on from the backup. */
+  relapse: 0.5,
+} as const;
+
+export type StepKind = keyof typeof WEIGHTS;
+
+/** In some runs machines die all the time. */
+const ACCIDENTS: Partial<Record<StepKind, number>> = { crash: 3, save: 4, restore: 6, relapse: 3 };
+
+/** A step with randomness of its own, so that leaving one out does not change the others. */
+export interface Step {
+  readonly kind: StepKind;
+  readonly seed: number;
+}
+
+const LENGTHS = [10, 20, 35, 60, 100, 160];
+
+/** What happens in a run; `count`: so many steps instead of as many as the seed says. */
+export function stepsOf(seed: number, count = LENGTHS[seed % LENGTHS.length]!): Step[] {
+  const random = new Random(seed + 2);
+  const kinds = Object.keys(WEIGHTS) as StepKind[];
+  // Each run does some things more often than others: what needs much of one kind is found so.
+  const weights = kinds.map((kind) =>
+    WEIGHTS[kind] * random.pick([1, 1, 2, 3, kind === "write" ? 1 : 0.2]) *
+    (seed % 5 === 2 ? ACCIDENTS[kind] ?? 1 : 1)
+  );
+  const total = weights.reduce((a, b) => a + b);
+  return Array.from({ length: count }, () => {
+    let at = random.next() / 2 ** 32 * total;
+    const chosen = weights.findIndex((weight) => (at -= weight) < 0);
+    return { kind: kinds[Math.max(0, chosen)]!, seed: random.next() };
+  });
+}

@@ -1,0 +1,90 @@
+import { Random } from "./random.ts";
+import { randomSchemaChanges, type SchemaChange } from "./schema_changes.ts";
+import { LEDGER, SIM_TABLES, type SimTable, userTriggers } from "./tables.ts";
+
+const MINUTE_MS = 60_000;
+const DAY_MS = 24 * 60 * MINUTE_MS;
+const LONG_RETENTION_MS = 30 * DAY_MS;
+const SHORT_RETENTION_MS = 10 * MINUTE_MS;
+/** How far clocks are off: a little, hours, years. */
+const SKEWS_MS = [0, 0, -40_000, 40_000, 15_000, -5 * 60 * MINUTE_MS, 900 * DAY_MS, -4000 * DAY_MS];
+
+/** What a seed decides once and for all. */
+export interface Terms {
+  /** Node ids; with a doubled one now and then. */
+  readonly ids: readonly bigint[];
+  /** A node that does things rarely, by number; undefined: all are as busy. */
+  readonly lazy: number | undefined;
+  readonly shards: number;
+  readonly tables: readonly SimTable[];
+  readonly hasFirstRows: boolean;
+  /** Triggers of the application, which came after ours. */
+  readonly triggers: readonly string[];
+  readonly schemaChanges: readonly SchemaChange[];
+  readonly versionRetentionMs: number;
+  /** Tombstones expire while it runs. */
+  readonly expires: boolean;
+  /** Batches hold whole transactions. */
+  readonly wholeTransactions: boolean;
+  readonly maxTransactionRows: number;
+}
+
+/** How a node cuts what it sends; perhaps another way after each start. */
+export interface Limits {
+  readonly maxBatch: number;
+  readonly maxMessageBytes: number;
+  readonly compress: boolean;
+}
+
+export function termsOf(seed: number): Terms {
+  const random = new Random(seed);
+  const some = SIM_TABLES.filter(() => random.chance(0.3));
+  const chosen = random.chance(0.15) ? SIM_TABLES : some.length > 0 ? some : [random.pick(SIM_TABLES)];
+  const tables = [...chosen, LEDGER];
+  const expires = seed % 3 === 1;
+  const maxTransactionRows = random.pick([100_000, 100_000, 100_000, 100_000, 4, 9]);
+  const ids = randomIds(random);
+  return {
+    ids,
+    lazy: random.chance(0.3) ? 1 + random.below(ids.length) : undefined,
+    shards: random.pick([1, 1, 2, 3, 4]),
+    tables,
+    hasFirstRows: random.chance(0.6),
+    triggers: chosen.flatMap((table) => random.chance(0.3) ? userTriggers(table) : []),
+    schemaChanges: seed % 3 === 0 ? randomSchemaChanges(random, chosen) : [],
+    versionRetentionMs: expires ? SHORT_RETENTION_MS : LONG_RETENTION_MS,
+    expires,
+    wholeTransactions: maxTransactionRows === 100_000,
+    maxTransactionRows,
+  };
+}
+
+export function randomLimits(random: Random): Limits {
+  return {
+    maxBatch: random.pick([1, 2, 3, 1000]),
+    maxMessageBytes: random.pick([60, 150, 300, 100_000]),
+    compress: random.chance(0.3),
+  };
+}
+
+function randomIds(random: Random): bigint[] {
+  const count = random.pick([2, 2, 2, 3, 3, 3, 4, 5, 7]);
+  const ids = Array.from({ length: count }, (_, at) => BigInt(at + 1));
+  if (random.chance(0.15)) ids[1] = ids[0]!;
+  return ids;
+}
+
+export function randomSkewMs(random: Random): number {
+  return random.pick(SKEWS_MS);
+}
+
+/** For the first line of a trace. */
+export function termsText({ ids, tables, triggers, schemaChanges, ...others }: Terms): string {
+  return JSON.stringify({
+    ids: ids.map(Number),
+    tables: tables.map(({ name }) => name),
+    triggers: triggers.length,
+    schemaChanges: schemaChanges.map(({ sql }) => sql),
+    ...others,
+  });
+}
