@@ -15,11 +15,11 @@ export class ApplicationWrites {
 
   /** One transaction of a node's application, on the tables that it may write to as they are there now. */
   transaction(random: Random, node: number, tables: readonly SimTable[]): Statement[] {
-    const count = random.pick([1, 1, 2, 3]);
     const shared = tables.filter(({ keys }) => keys.length > 0);
+    const count = shared.length === 0 ? 0 : random.pick([1, 1, 2, 3]);
     const statements: Statement[] = [];
     for (let at = 0; at < count; at++) statements.push(...this.#statements(random, random.pick(shared)));
-    if (random.chance(0.3)) statements.push(...this.#ledger(random, node, tables));
+    if (count === 0 || random.chance(0.3)) statements.push(...this.#ledger(random, node, tables));
     return statements;
   }
 

@@ -29,6 +29,8 @@ export class Checks {
   readonly #history: History;
   readonly #streams: StreamReader;
   readonly #shown = new Map<Site, Shown>();
+  /** What the only writer of a table had in it at the end. */
+  readonly #soleWrites = new Map<string, Image>();
 
   constructor(world: SimWorld, history: History) {
     this.#world = world;
@@ -124,6 +126,15 @@ export class Checks {
     }
   }
 
+  /** Nobody writes any more. */
+  beforeTheEnd(): void {
+    const { sites, terms: { uniqueWriter } } = this.#world;
+    const writer = sites.find(({ number }) => number === uniqueWriter);
+    for (const table of writer?.application.tables.filter(({ hasUniques }) => hasUniques) ?? []) {
+      this.#soleWrites.set(table.name, writer!.application.image(table));
+    }
+  }
+
   /** All nodes have read everything and sent everything. */
   atTheEnd(reference: Reference): void {
     const { sites, terms } = this.#world;
@@ -131,6 +142,7 @@ export class Checks {
     checkSameContent(reference, sites);
     for (const site of sites) checkVersions(site, reference, terms.expires);
     this.#checkNothingLost(reference);
+    this.#checkSoleWrites(reference);
     if (terms.expires) return;
     for (const table of reference.application.tables) this.#checkLastWriter(reference, table);
   }
@@ -139,6 +151,21 @@ export class Checks {
     const shown = shownLedger(application);
     for (const x of this.#history.ledger) {
       if (!shown.has(x)) throw new Violation(`LOST: ledger row ${x}`);
+    }
+  }
+
+  /** What one node alone writes is everywhere as it has it, also where the order of arrival counts. */
+  #checkSoleWrites({ application }: Reference): void {
+    for (const table of application.tables) {
+      const theirs = this.#soleWrites.get(table.name);
+      if (!theirs) continue;
+      const ours = application.image(table);
+      const key = [...theirs.keys(), ...ours.keys()].find((each) =>
+        ours.get(each)?.x !== theirs.get(each)?.x
+      );
+      if (key === undefined) continue;
+      const [is, was] = [ours.get(key)?.x, theirs.get(key)?.x];
+      throw new Violation(`ORDER: ${table.name} (${key}) is ${is}, its only writer had ${was}`);
     }
   }
 

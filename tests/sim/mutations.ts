@@ -157,22 +157,29 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: PUBLISHER,
-        find:
-          "await Promise.all((batches ?? []).map((batch) => this.#publish(batch, deadline)));\n    return true;",
-        replace:
-          "void Promise.all((batches ?? []).map((batch) => this.#publish(batch, deadline)));\n    return false;",
+        find: `await Promise.all(round.batches.map((batch) => this.#publish(batch, deadline)));
+    rounds.release();
+    return round.batches.length > 0 || round.refused.length > 0;`,
+        replace: `const { inFlight = new Set<bigint>() } = rounds as unknown as { inFlight?: Set<bigint> };
+    Object.assign(rounds, { inFlight });
+    for (const batch of round.batches) {
+      const ids: bigint[] = [];
+      for (const [first, last] of batch.changes.globalIds.pieces()) {
+        for (let id = first; id <= last; id++) ids.push(id);
+      }
+      ids.forEach((id) => inFlight.add(id));
+      void this.#publish(batch, deadline).then(() => ids.forEach((id) => inFlight.delete(id)));
+    }
+    return false;`,
       },
       // What is on its way is not read again.
       {
         file: ROUND,
-        find: "let last = 0n;",
-        replace: `const sent = (this as unknown as { sent?: bigint }).sent ?? 0n;
-    let last = this.#readSlice(sent, 1).length > 0 ? sent : 0n;`,
-      },
-      {
-        file: ROUND,
-        find: "const isFull =",
-        replace: "(this as unknown as { sent?: bigint }).sent = last;\n    const isFull =",
+        find: "const change = this.#changes.one(logged.table, logged.id);\n      if (change)",
+        replace:
+          `if ((this as unknown as { inFlight?: Set<bigint> }).inFlight?.has(logged.globalId)) return true;
+      const change = this.#changes.one(logged.table, logged.id);
+      if (change)`,
       },
     ],
   },

@@ -12,6 +12,8 @@ export interface SchemaChange {
 
 /** Columns that have no index of their own: only those can be dropped. */
 const LOOSE_COLUMN = "a";
+/** Tables whose rows are told apart by their key alone, and on which no row makes room for another. */
+const TRIGGERED = ["plain", "pair", "folded", "loose"];
 
 /** The changes of one run: a new column, another name, one column less, a new table, each perhaps. */
 export function randomSchemaChanges(random: Random, tables: readonly SimTable[]): SchemaChange[] {
@@ -20,7 +22,21 @@ export function randomSchemaChanges(random: Random, tables: readonly SimTable[])
   return changes;
 }
 
-function changesOf(random: Random, { name, columns }: SimTable): SchemaChange[] {
+/**
+ * Triggers that change the row they were fired by, as for an `updated_at`. Until the node has noticed them they fire before
+ * ours, which see another row then than the one that stands.
+ */
+function createTriggers({ name, key }: SimTable): SchemaChange {
+  const row = key.map((column) => `${column} IS NEW.${column}`).join(" AND ");
+  const triggers = ["INSERT", "UPDATE"].map((event) =>
+    `CREATE TRIGGER ${name}_after_${event} AFTER ${event} ON ${name} WHEN NEW.x NOT LIKE '%!'
+     BEGIN UPDATE ${name} SET x = NEW.x || '!' WHERE ${row}; END`
+  );
+  return { sql: triggers.join("; "), table: name, isDrop: false, apply: (table) => table! };
+}
+
+function changesOf(random: Random, table: SimTable): SchemaChange[] {
+  const { name, columns } = table;
   const changes: SchemaChange[] = [];
   let present = LOOSE_COLUMN;
   if (columns.includes(LOOSE_COLUMN)) {
@@ -28,6 +44,9 @@ function changesOf(random: Random, { name, columns }: SimTable): SchemaChange[] 
     if (random.chance(0.3)) changes.push(dropColumn(name, present));
   }
   if (random.chance(0.5)) changes.splice(random.below(changes.length + 1), 0, addColumn(name, "c"));
+  if (TRIGGERED.includes(table.name) && random.chance(0.4)) {
+    changes.splice(random.below(changes.length + 1), 0, createTriggers(table));
+  }
   return changes;
 }
 

@@ -141,13 +141,12 @@ export class SimWorld implements AsyncDisposable {
   /** A database with capture installed, which takes longer than to copy it. */
   async #createTemplate(): Promise<void> {
     const dbPath = this.#pathOf("template");
-    const { tables, hasFirstRows, triggers } = this.terms;
+    const { tables, hasFirstRows } = this.terms;
     using db = new DatabaseSync(dbPath);
     db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; BEGIN");
     for (const { create, firstRows } of tables) db.exec(`${create}; ${hasFirstRows ? firstRows : ""}`);
     db.exec("COMMIT");
     const forever = new AbortController().signal;
     using _replica = await Replica.open({ ...DEFAULTS, dbPath }, { signal: forever, logger: silentLogger });
-    for (const trigger of triggers) db.exec(trigger);
   }
 }

@@ -11,6 +11,7 @@ import { Reference } from "./reference.ts";
 import type { LoggedWrite } from "./sim_application.ts";
 import { SimWorld } from "./sim_world.ts";
 import type { Copy, Site } from "./site.ts";
+import type { SimTable } from "./tables.ts";
 import { type Step, type StepKind, stepsOf } from "./steps.ts";
 import { randomLimits, randomSkewMs } from "./terms.ts";
 import { makeSimDir } from "./sim_dir.ts";
@@ -28,6 +29,8 @@ const MOST_ROUNDS_TO_HEAL = 300;
 const ROUND_MS = 6_000;
 /** Gates that a node passes in one go, at most. */
 const MOST_GATES = 60;
+/** Where one node alone writes some tables all of its writes must arrive, so no file is replaced by a copy. */
+const COPYING: readonly StepKind[] = ["save", "restore", "relapse"];
 const KIND_OF_STEP: Partial<Record<StepKind, GateKind>> = { send: "publish", read: "read", store: "write" };
 
 /** One run from its seed: always the same. */
@@ -74,9 +77,10 @@ class Simulation {
 
   async #take(kind: StepKind, random: Random): Promise<void> {
     const site = this.#pickSite(random);
+    if (this.#world.terms.uniqueWriter !== undefined && COPYING.includes(kind)) return;
     switch (kind) {
       case "write":
-        return await this.#write(site, random);
+        return await this.#write(this.#pickWriter(site, random), random);
       case "go":
       case "send":
       case "read":
@@ -110,9 +114,14 @@ class Simulation {
     return site.number === lazy && random.chance(0.8) ? random.pick(sites) : site;
   }
 
+  #pickWriter(site: Site, random: Random): Site {
+    const { sites, terms: { uniqueWriter } } = this.#world;
+    return uniqueWriter !== undefined && random.chance(0.5) ? sites[uniqueWriter - 1]! : site;
+  }
+
   async #write(site: Site, random: Random): Promise<void> {
     const { application, number } = site;
-    const statements = this.#writes.transaction(random, number, site.followedTables);
+    const statements = this.#writes.transaction(random, number, this.#tablesToWrite(site));
     const rollBack = random.chance(0.1);
     const { writes, ledger } = application.transact(statements, rollBack);
     const sql = statements.map((each) => each.sql).join("; ");
@@ -121,6 +130,12 @@ class Simulation {
     this.#noteLedger(ledger);
     this.#checks.look(site);
     if (random.chance(0.8)) await site.process.notice();
+  }
+
+  #tablesToWrite({ number, followedTables }: Site): SimTable[] {
+    const { uniqueWriter } = this.#world.terms;
+    const isAlone = uniqueWriter === undefined || uniqueWriter === number;
+    return isAlone ? followedTables : followedTables.filter(({ hasUniques }) => !hasUniques);
   }
 
   #note(site: Site, writes: readonly LoggedWrite[]): void {
@@ -240,6 +255,7 @@ class Simulation {
     const { broker, sites, time, trace } = this.#world;
     const random = new Random(5);
     trace.push("everything heals");
+    this.#checks.beforeTheEnd();
     broker.deliverLate();
     for (const site of sites) {
       this.#cut(site, false);

@@ -142,22 +142,6 @@ export const LEDGER: SimTable = {
   values: [],
 };
 
-/** Tables whose rows are told apart by their key alone, and on which no row makes room for another. */
-const TRIGGERED = ["plain", "pair", "folded", "loose"];
-
-/**
- * An application's triggers that change the row they were fired by, as for an `updated_at`; none for some tables.
- * Those that are created after ours fire before them.
- */
-export function userTriggers({ name, key }: SimTable): string[] {
-  if (!TRIGGERED.includes(name)) return [];
-  const row = key.map((column) => `${column} IS NEW.${column}`).join(" AND ");
-  return ["INSERT", "UPDATE"].map((event) =>
-    `CREATE TRIGGER ${name}_after_${event} AFTER ${event} ON ${name} WHEN NEW.x NOT LIKE '%!'
-     BEGIN UPDATE ${name} SET x = NEW.x || '!' WHERE ${row}; END`
-  );
-}
-
 /** The exact value of an expression as text, with its type. */
 export function exactly(expression: string): string {
   return `typeof(${expression}) || ' ' || hex(CAST(${expression} AS BLOB))`;

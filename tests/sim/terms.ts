@@ -1,6 +1,6 @@
 import { Random } from "./random.ts";
 import { randomSchemaChanges, type SchemaChange } from "./schema_changes.ts";
-import { LEDGER, SIM_TABLES, type SimTable, userTriggers } from "./tables.ts";
+import { LEDGER, SIM_TABLES, type SimTable } from "./tables.ts";
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
@@ -15,11 +15,11 @@ export interface Terms {
   readonly ids: readonly bigint[];
   /** A node that does things rarely, by number; undefined: all are as busy. */
   readonly lazy: number | undefined;
+  /** The only node that writes to tables in which rows make room for others, by number; undefined: all do. */
+  readonly uniqueWriter: number | undefined;
   readonly shards: number;
   readonly tables: readonly SimTable[];
   readonly hasFirstRows: boolean;
-  /** Triggers of the application, which came after ours. */
-  readonly triggers: readonly string[];
   readonly schemaChanges: readonly SchemaChange[];
   readonly versionRetentionMs: number;
   /** Tombstones expire while it runs. */
@@ -38,19 +38,19 @@ export interface Limits {
 
 export function termsOf(seed: number): Terms {
   const random = new Random(seed);
-  const some = SIM_TABLES.filter(() => random.chance(0.3));
-  const chosen = random.chance(0.15) ? SIM_TABLES : some.length > 0 ? some : [random.pick(SIM_TABLES)];
+  const hasUniqueWriter = seed % 4 === 1;
+  const chosen = randomTables(random, hasUniqueWriter);
   const tables = [...chosen, LEDGER];
   const expires = seed % 3 === 1;
   const maxTransactionRows = random.pick([100_000, 100_000, 100_000, 100_000, 4, 9]);
-  const ids = randomIds(random);
+  const ids = randomIds(random, hasUniqueWriter);
   return {
     ids,
     lazy: random.chance(0.3) ? 1 + random.below(ids.length) : undefined,
+    uniqueWriter: hasUniqueWriter ? 1 : undefined,
     shards: random.pick([1, 1, 2, 3, 4]),
     tables,
     hasFirstRows: random.chance(0.6),
-    triggers: chosen.flatMap((table) => random.chance(0.3) ? userTriggers(table) : []),
     schemaChanges: seed % 3 === 0 ? randomSchemaChanges(random, chosen) : [],
     versionRetentionMs: expires ? SHORT_RETENTION_MS : LONG_RETENTION_MS,
     expires,
@@ -67,10 +67,18 @@ export function randomLimits(random: Random): Limits {
   };
 }
 
-function randomIds(random: Random): bigint[] {
+function randomTables(random: Random, mustHaveUniques: boolean): readonly SimTable[] {
+  if (random.chance(0.1)) return SIM_TABLES;
+  const uniques = SIM_TABLES.filter(({ hasUniques }) => hasUniques);
+  if (mustHaveUniques && random.chance(0.6)) return [random.pick(uniques)];
+  const some = SIM_TABLES.filter(() => random.chance(0.3));
+  return some.length > 0 ? some : [random.pick(SIM_TABLES)];
+}
+
+function randomIds(random: Random, mustDiffer: boolean): bigint[] {
   const count = random.pick([2, 2, 2, 3, 3, 3, 4, 5, 7]);
   const ids = Array.from({ length: count }, (_, at) => BigInt(at + 1));
-  if (random.chance(0.15)) ids[1] = ids[0]!;
+  if (!mustDiffer && random.chance(0.15)) ids[1] = ids[0]!;
   return ids;
 }
 
@@ -79,11 +87,10 @@ export function randomSkewMs(random: Random): number {
 }
 
 /** For the first line of a trace. */
-export function termsText({ ids, tables, triggers, schemaChanges, ...others }: Terms): string {
+export function termsText({ ids, tables, schemaChanges, ...others }: Terms): string {
   return JSON.stringify({
     ids: ids.map(Number),
     tables: tables.map(({ name }) => name),
-    triggers: triggers.length,
     schemaChanges: schemaChanges.map(({ sql }) => sql),
     ...others,
   });
