@@ -121,3 +121,19 @@ Deno.test("verify says when the node does not run, is alone, or has another sche
   assert.equal(await other.exited, 3);
   assert.match(other.log.tail(20), /notes: not compared: its table has other columns/);
 });
+
+Deno.test("with an interval a node compares by itself, and says what it finds", async () => {
+  await using cluster = await startCluster(2, {
+    schema: SCHEMA,
+    choose: (id) => id === 1 ? { settings: { verify: { interval: 1_000 } } } : {},
+  });
+  const [first, second] = cluster.nodes as [ClusterNode, ClusterNode];
+  await first.sql("INSERT INTO notes VALUES (1, 'a'), (2, 'b');");
+  await cluster.converge();
+  assert.match(await first.process.waitForLog("Compared rows with other nodes"), /nodes=2 verdict=equal/);
+  await tamper(second, "UPDATE notes SET text = 'damaged' WHERE id = 2;");
+  assert.match(
+    await first.process.waitForLog("Rows differ from those of another node"),
+    /node=2 tables=notes rows=1/,
+  );
+});
