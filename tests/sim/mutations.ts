@@ -41,18 +41,18 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "log-new",
     rule: "the row is read back from its table, not taken from NEW",
     within: 100,
-    edits: [{
+    edits: ["insert", "update"].map((type) => ({
       file: TRIGGERS,
-      find: `...logRow(table, "update", isNew(table)),`,
+      find: `...logRow(table, "${type}", isNew(table)),`,
       replace: `logChange(
       table,
       loggedColumns(table),
-      "update",
+      "${type}",
       (column) => \`(SELECT \${ofNew(column)})\`,
       \`\${CLOCK_ROW} LEFT JOIN \${quote(absentColumns(table.name))} AS new\`,
     ),
     enterGlobalLog(table),`,
-    }],
+    })),
   },
   {
     name: "clock-not-raised",

@@ -92,7 +92,7 @@ class Simulation {
         this.#say(site, "is killed and started again");
         return await site.crash(random.chance(0.4) ? randomLimits(random) : undefined);
       case "alter":
-        return await this.#alter(site, random);
+        return await this.#alter(site, random, true);
       case "cut":
         return this.#cut(site, !site.isCut);
       case "save":
@@ -119,9 +119,9 @@ class Simulation {
     return uniqueWriter !== undefined && random.chance(0.5) ? sites[uniqueWriter - 1]! : site;
   }
 
-  async #write(site: Site, random: Random): Promise<void> {
+  async #write(site: Site, random: Random, tables = this.#tablesToWrite(site)): Promise<void> {
     const { application, number } = site;
-    const statements = this.#writes.transaction(random, number, this.#tablesToWrite(site));
+    const statements = this.#writes.transaction(random, number, tables);
     const rollBack = random.chance(0.1);
     const { writes, ledger } = application.transact(statements, rollBack);
     const sql = statements.map((each) => each.sql).join("; ");
@@ -197,12 +197,15 @@ class Simulation {
     }
   }
 
-  async #alter(site: Site, random: Random): Promise<void> {
-    const sql = site.alter();
-    if (sql === undefined) return;
-    this.#say(site, sql);
-    if (random.chance(0.7)) await site.process.notice();
+  async #alter(site: Site, random: Random, isWriting: boolean): Promise<void> {
+    const change = site.alter();
+    if (!change) return;
+    this.#say(site, change.sql);
     this.#checks.look(site);
+    const changed = this.#tablesToWrite(site).filter(({ name }) => name === change.table);
+    // The application goes on at once, before its node can have noticed.
+    if (isWriting && random.chance(0.6)) await this.#write(site, random, changed);
+    else if (random.chance(0.7)) await site.process.notice();
   }
 
   #cut(site: Site, isCut: boolean): void {
@@ -272,7 +275,7 @@ class Simulation {
   /** Each node does what it can. Whether anything is left to do. */
   async #isBusy(random: Random): Promise<boolean> {
     for (const site of this.#world.sites) {
-      await this.#alter(site, random);
+      await this.#alter(site, random, false);
       await this.#exchange(site, random);
       this.#checkAlive();
     }

@@ -116,12 +116,12 @@ export class Site implements Disposable {
    * Makes the next schema change; undefined when there is none left. A column that was renamed cannot be dropped before
    * the node has noticed: SQLite refuses that.
    */
-  alter(): string | undefined {
+  alter(): SchemaChange | undefined {
     const change = this.#options.schemaChanges[this.#level];
     if (!change || (change.isDrop && !this.#hasNoticed)) return undefined;
     this.#level++;
     this.application.alter(change.sql, this.#tables());
-    return change.sql;
+    return change;
   }
 
   save(): Copy {
