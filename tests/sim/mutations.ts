@@ -22,6 +22,7 @@ const BATCHES = "src/apply/waiting_batches.ts";
 const MESSAGES = "src/apply/message_applier.ts";
 const TRIGGERS = "src/capture/trigger_sql.ts";
 const PUBLISHER = "src/publish/publisher.ts";
+const MARK = "this.#prepare(table, key).mark.run(...parameters);";
 const ROUND = "src/publish/round.ts";
 const BATCH = "src/wire/batch.ts";
 
@@ -259,7 +260,7 @@ export const MUTATIONS: readonly Mutation[] = [
     within: 200,
     edits: [{
       file: FOLD,
-      find: `if (event.type !== "delete") this.#displace(plan, event, true);`,
+      find: `if (event.type !== "delete") this.#displace(event, bound, true);`,
       replace: "",
     }],
   },
@@ -279,11 +280,9 @@ export const MUTATIONS: readonly Mutation[] = [
     within: 400,
     edits: [{
       file: FOLD,
-      find: "mark.run(...key.map(bindable));",
-      replace: `this.#database.run(
-        \`DELETE FROM \${quote(table.versionTable)} WHERE val_id = ?\`,
-        ...key.map(bindable),
-      );`,
+      find: MARK,
+      replace: `const at = table.key.map(({ name }) => \`\${quote(\`val_\${name}\`)} IS ?\`).join(" AND ");
+      this.#database.run(\`DELETE FROM \${quote(table.versionTable)} WHERE \${at}\`, ...parameters);`,
     }],
   },
   {
@@ -292,14 +291,12 @@ export const MUTATIONS: readonly Mutation[] = [
     within: 200,
     edits: [{
       file: FOLD,
-      find: "mark.run(...key.map(bindable));",
-      replace: `this.#database.run(
-        \`UPDATE \${quote(table.versionTable)} SET ts = ?, node = ?, hash = ? WHERE val_id = ? AND ts < ?\`,
-        event.ts!,
-        event.node,
-        BigInt(event.hash),
-        ...key.map(bindable),
-        event.ts!,
+      find: MARK,
+      replace: `const at = table.key.map(({ name }) => \`\${quote(\`val_\${name}\`)} IS ?\`).join(" AND ");
+      const { ts, node, hash } = versionOf(event);
+      this.#database.run(
+        \`UPDATE \${quote(table.versionTable)} SET ts = ?, node = ?, hash = ? WHERE ts < ? AND \${at}\`,
+        ts, node, BigInt(hash), ts, ...parameters,
       );`,
     }],
   },
@@ -307,7 +304,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "displaced-without-mark",
     rule: "a row that was displaced and never had a version leaves a mark",
     within: 400,
-    edits: [{ file: FOLD, find: "mark.run(...key.map(bindable));", replace: "" }],
+    edits: [{ file: FOLD, find: MARK, replace: "" }],
   },
   {
     name: "kept-not-completed",

@@ -24,6 +24,7 @@ export interface Run {
   readonly violation: unknown;
 }
 
+const HOUR_MS = 3_700_000;
 const MOST_ROUNDS_TO_HEAL = 300;
 /** Time that passes between two rounds of healing: longer than any pause of a node. */
 const ROUND_MS = 6_000;
@@ -89,12 +90,13 @@ class Simulation {
       case "exchange":
         return await this.#exchange(site, random);
       case "crash":
-        this.#say(site, "is killed and started again");
-        return await site.crash(random.chance(0.4) ? randomLimits(random) : undefined);
+        return await this.#crash(site, random);
       case "alter":
         return await this.#alter(site, random, true);
       case "cut":
         return this.#cut(site, !site.isCut);
+      case "absence":
+        return await this.#absence(site, random);
       case "save":
         this.#say(site, "is copied");
         return void this.#copies.push(site.save());
@@ -167,10 +169,10 @@ class Simulation {
     }
   }
 
-  /** A node does all that it can without waiting. */
-  async #exchange(site: Site, random: Random): Promise<void> {
+  /** A node does all that it can without waiting, or so much of it. */
+  async #exchange(site: Site, random: Random, most = MOST_GATES): Promise<void> {
     const { gates } = site.process;
-    for (let passed = 0; gates.waiting.length > 0 && passed < MOST_GATES; passed++) {
+    for (let passed = 0; gates.waiting.length > 0 && passed < most; passed++) {
       await this.#open(site, random.pick(gates.waiting), random);
     }
   }
@@ -195,6 +197,13 @@ class Simulation {
       const marked = pending - countPending(site);
       this.#say(site, marked > 0 ? `marks ${marked} as sent` : "writes to its own tables");
     }
+  }
+
+  /** Dies in the middle of what it does. */
+  async #crash(site: Site, random: Random): Promise<void> {
+    await this.#exchange(site, random, random.pick([0, 0, 1, 2, 3, 5]));
+    this.#say(site, "is killed and started again");
+    await site.crash(random.chance(0.4) ? randomLimits(random, site.limits) : undefined);
   }
 
   async #alter(site: Site, random: Random, isWriting: boolean): Promise<void> {
@@ -229,6 +238,22 @@ class Simulation {
     await this.#write(site, random);
   }
 
+  async #absence(site: Site, random: Random): Promise<void> {
+    const { sites, time, trace } = this.#world;
+    this.#cut(site, true);
+    await this.#write(site, random);
+    const others = sites.filter((each) => each !== site);
+    for (const ms of [0, HOUR_MS, 0]) {
+      if (ms > 0) trace.push(`${ms} ms pass`);
+      await time.pass(ms);
+      for (const other of random.chance(0.5) ? others : others.toReversed()) {
+        if (random.chance(0.5)) await this.#write(other, random);
+        await this.#exchange(other, random);
+      }
+    }
+    this.#cut(site, false);
+  }
+
   /** The machine dies; another takes its place with a copy of its database, or of another node's. */
   async #restore(site: Site, copy: Copy | undefined): Promise<void> {
     if (!copy) return;
@@ -246,7 +271,9 @@ class Simulation {
       trace.push("what was delayed arrives");
       return broker.deliverLate();
     }
-    const ticks = [5, 500, 500, 6_000, 30_000, terms.expires ? 400_000 : 1, 3_700_000];
+    const ticks = terms.expires
+      ? [5, 6_000, 70_000, 70_000, 3_700_000]
+      : [5, 500, 500, 6_000, 30_000, HOUR_MS];
     const ms = kind === "window" ? 121_000 : random.pick(ticks);
     if (random.chance(0.2)) site.skewMs = randomSkewMs(random);
     trace.push(`${ms} ms pass; the clock of node ${site.number} is off by ${site.skewMs} ms`);

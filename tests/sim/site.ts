@@ -77,6 +77,10 @@ export class Site implements Disposable {
     return this.#isCut;
   }
 
+  get limits(): Limits {
+    return this.#limits;
+  }
+
   /** Tables whose changes the node captures. */
   get followedTables(): SimTable[] {
     const { tables } = this.process.replica.schema.current;
@@ -90,10 +94,10 @@ export class Site implements Disposable {
     await this.#startProcess();
   }
 
-  /** The node is killed and started again, perhaps with other limits; its application goes on. */
-  async crash(limits?: Limits): Promise<void> {
+  /** The node is killed and started again with these limits; its application goes on. */
+  async crash(limits = this.#limits): Promise<void> {
     this.process.kill();
-    if (limits) this.#limits = limits;
+    this.#limits = limits;
     await this.#startProcess();
   }
 

@@ -17,6 +17,8 @@ const WEIGHTS = {
   window: 1,
   alter: 2,
   cut: 1,
+  /** A node is away for an hour, writing, while the others go on. */
+  absence: 0.3,
   save: 1,
   restore: 0.7,
   /** A machine dies a moment after its backup was taken, having written and sent, and goes on from the backup. */
@@ -27,6 +29,8 @@ export type StepKind = keyof typeof WEIGHTS;
 
 /** In some runs machines die all the time. */
 const ACCIDENTS: Partial<Record<StepKind, number>> = { crash: 3, save: 4, restore: 6, relapse: 3 };
+/** In some nodes are away for long. */
+const ABSENCES: Partial<Record<StepKind, number>> = { absence: 6, cut: 2, tick: 2, crash: 2 };
 
 /** A step with randomness of its own, so that leaving one out does not change the others. */
 export interface Step {
@@ -41,9 +45,9 @@ export function stepsOf(seed: number, count = LENGTHS[seed % LENGTHS.length]!): 
   const random = new Random(seed + 2);
   const kinds = Object.keys(WEIGHTS) as StepKind[];
   // Each run does some things more often than others: what needs much of one kind is found so.
+  const often = seed % 5 === 2 ? ACCIDENTS : seed % 3 === 1 ? ABSENCES : {};
   const weights = kinds.map((kind) =>
-    WEIGHTS[kind] * random.pick([1, 1, 2, 3, kind === "write" ? 1 : 0.2]) *
-    (seed % 5 === 2 ? ACCIDENTS[kind] ?? 1 : 1)
+    WEIGHTS[kind] * (often[kind] ?? 1) * random.pick([1, 1, 2, 3, kind === "write" ? 1 : 0.2])
   );
   const total = weights.reduce((a, b) => a + b);
   return Array.from({ length: count }, () => {

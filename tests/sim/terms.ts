@@ -5,7 +5,7 @@ import { LEDGER, SIM_TABLES, type SimTable } from "./tables.ts";
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
 const LONG_RETENTION_MS = 30 * DAY_MS;
-const SHORT_RETENTION_MS = 10 * MINUTE_MS;
+const SHORT_RETENTION_MS = MINUTE_MS;
 /** How far clocks are off: a little, hours, years. */
 const SKEWS_MS = [0, 0, -40_000, 40_000, 15_000, -5 * 60 * MINUTE_MS, 900 * DAY_MS, -4000 * DAY_MS];
 
@@ -39,16 +39,16 @@ export interface Limits {
 export function termsOf(seed: number): Terms {
   const random = new Random(seed);
   const hasUniqueWriter = seed % 4 === 1;
+  const expires = seed % 3 === 1;
   const chosen = randomTables(random, hasUniqueWriter);
   const tables = [...chosen, LEDGER];
-  const expires = seed % 3 === 1;
   const maxTransactionRows = random.pick([100_000, 100_000, 100_000, 100_000, 4, 9]);
   const ids = randomIds(random, hasUniqueWriter);
   return {
     ids,
     lazy: random.chance(0.3) ? 1 + random.below(ids.length) : undefined,
     uniqueWriter: hasUniqueWriter ? 1 : undefined,
-    shards: random.pick([1, 1, 2, 3, 4]),
+    shards: expires ? random.pick([1, 1, 2]) : random.pick([1, 1, 2, 3, 4]),
     tables,
     hasFirstRows: random.chance(0.6),
     schemaChanges: seed % 3 === 0 ? randomSchemaChanges(random, chosen) : [],
@@ -59,9 +59,11 @@ export function termsOf(seed: number): Terms {
   };
 }
 
-export function randomLimits(random: Random): Limits {
+/** `before`: of a node that is started again, perhaps with a little more. */
+export function randomLimits(random: Random, before?: Limits): Limits {
+  if (before && random.chance(0.5)) return { ...before, maxBatch: before.maxBatch + 1 };
   return {
-    maxBatch: random.pick([1, 2, 3, 1000]),
+    maxBatch: random.pick([1, 2, 3, 4, 1000]),
     maxMessageBytes: random.pick([60, 150, 300, 100_000]),
     compress: random.chance(0.3),
   };
@@ -69,6 +71,7 @@ export function randomLimits(random: Random): Limits {
 
 function randomTables(random: Random, mustHaveUniques: boolean): readonly SimTable[] {
   if (random.chance(0.1)) return SIM_TABLES;
+  if (random.chance(0.2)) return [random.pick(SIM_TABLES)];
   const uniques = SIM_TABLES.filter(({ hasUniques }) => hasUniques);
   if (mustHaveUniques && random.chance(0.6)) return [random.pick(uniques)];
   const some = SIM_TABLES.filter(() => random.chance(0.3));
