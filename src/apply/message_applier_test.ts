@@ -19,8 +19,14 @@ function put(ts: bigint, row: Record<string, SqlValue>): LabEvent {
 }
 
 /** The parts of a batch with rows `first` … `last`, two events each, as messages that have not been numbered yet. */
-function batchOf(lab: CoreLab, first: number, last: number, node = 9n): (() => LogMessage)[] {
-  const writer = new BatchWriter(node, { maxBatch: 2, maxMessageBytes: 10_000, compress: false });
+function batchOf(
+  lab: CoreLab,
+  first: number,
+  last: number,
+  node = 9n,
+  compress = false,
+): (() => LogMessage)[] {
+  const writer = new BatchWriter(node, { maxBatch: 2, maxMessageBytes: 10_000, compress });
   const shape = new EventShape("t", ["a", "id"], "another");
   for (let id = first; id <= last; id++) {
     writer.add(shape, "insert", BigInt(id), T + BigInt(id), ["x", BigInt(id)]);
@@ -249,6 +255,17 @@ Deno.test("a change with our id that this database did not make is told, once; o
   await lab.receive(ofOurs(12n, 4n), ofOurs(13n, 5n));
   await lab.receive(ofOurs(14n, 6n));
   assert.equal(lab.foreign, 1);
+});
+
+Deno.test("a part that comes again compressed, from a node started with another setting, is not called forged", async () => {
+  await using lab = await CoreLab.open(PLAIN);
+  const [first] = batchOf(lab, 1, 4);
+  const [again, second] = batchOf(lab, 1, 4, 9n, true);
+  assert.deepEqual(again!().headers, first!().headers);
+  assert.notDeepEqual(again!().data, first!().data);
+  for (const part of [first, again, second]) await lab.apply(part!());
+  assert.deepEqual(lab.quarantined, []);
+  assert.equal(lab.all(ALL).length, 4);
 });
 
 Deno.test("a table whose column is renamed while its statements are made is not called unwritable", async () => {

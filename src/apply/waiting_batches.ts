@@ -3,6 +3,7 @@ import { quote } from "../sqlite/identifier.ts";
 import { BATCH, FINISHED_BATCH, PART } from "../schema/names.ts";
 import { HEADER_BATCH, HEADER_PART, type LogMessage } from "../stream/replication_log.ts";
 import { type BatchName, parseBatchName, parsePart, type PartNumber } from "../wire/batch.ts";
+import { decompress } from "../wire/compression.ts";
 import { sameBytes } from "../lib/same_bytes.ts";
 import { WireError } from "../lib/errors.ts";
 
@@ -111,7 +112,8 @@ export class WaitingBatches {
       BigInt(message.sequence),
       message.data,
     );
-    return added > 0 || sameBytes(this.#stored(message.stream, part.batch, part.number.index)!, message.data);
+    const stored = this.#stored(message.stream, part.batch, part.number.index)!;
+    return added > 0 || sameContents(stored, message.data);
   }
 
   /** A batch took effect: its parts go, and it counts for unfinished ones of its node whose changes it holds. */
@@ -161,6 +163,17 @@ export class WaitingBatches {
   discard(stream: string, batch: string): void {
     this.#database.run(`DELETE FROM ${quote(PART)} WHERE stream = ? AND batch = ?`, stream, batch);
     this.#database.run(`DELETE FROM ${quote(BATCH)} WHERE stream = ? AND batch = ?`, stream, batch);
+  }
+}
+
+/** Whether two parts hold the same: one may be compressed and the other not, as a node may have been started with another setting. */
+function sameContents(a: Uint8Array, b: Uint8Array): boolean {
+  if (sameBytes(a, b)) return true;
+  try {
+    return sameBytes(decompress(a), decompress(b));
+  } catch (error) {
+    if (error instanceof WireError) return false;
+    throw error;
   }
 }
 
