@@ -51,7 +51,7 @@ export class Checks {
     for (const table of site.followedTables) {
       this.#checkRegressions(site, table, was, is);
       this.#checkVersionOrder(site, table, was, is);
-      this.#checkFlicker(site, table, is);
+      this.#checkFlicker(site, table, was, is);
     }
     this.#checkLedger(site, before, now);
   }
@@ -87,7 +87,7 @@ export class Checks {
   }
 
   /** No row that this node has written, and whose change is on its way, shows anything older. */
-  #checkFlicker(site: Site, table: SimTable, { images, versions }: Shown): void {
+  #checkFlicker(site: Site, table: SimTable, was: Shown, { images, versions }: Shown): void {
     const { application, number, id } = site;
     const own = application.all(
       `SELECT ${sameKeyText(table, ofLog)}, ts, type, val_x FROM ${
@@ -104,7 +104,8 @@ export class Checks {
       if (row && row.x !== x && isAbove(stamp, this.#history.highest(row.x))) {
         throw new Violation(`FLICKER: ${where} shows ${row.x} over its own change`);
       }
-      if (!row && type !== "delete" && !table.hasUniques) throw new Violation(`VANISHED: ${where}`);
+      const isGone = !row && was.images.get(table.name)?.has(text);
+      if (isGone && type !== "delete" && !table.hasUniques) throw new Violation(`VANISHED: ${where}`);
     }
   }
 
