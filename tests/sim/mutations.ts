@@ -340,7 +340,7 @@ export const MUTATIONS: readonly Mutation[] = [
     within: 400,
     edits: [{
       file: FOLD,
-      find: "return change !== undefined && change.ts === event.ts && sameContent(change, event);",
+      find: "return this.#isSame(table, { id: event.id, ts: event.ts! }, event);",
       replace: "return true;",
     }],
   },
@@ -350,8 +350,8 @@ export const MUTATIONS: readonly Mutation[] = [
     within: 400,
     edits: [{
       file: FOLD,
-      find: "return change !== undefined && change.ts === event.ts && sameContent(change, event);",
-      replace: "return change !== undefined;",
+      find: "return this.#isSame(table, { id: event.id, ts: event.ts! }, event);",
+      replace: "return this.#changes.one(table.name, event.id) !== undefined;",
     }],
   },
   {
