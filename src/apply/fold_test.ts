@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { CoreLab, LAB_NODE, LAB_TIME_NS, type LabEvent } from "../../tests/support/core_lab.ts";
+import { markPublished } from "../publish/acknowledgement.ts";
+import type { ShardBatch } from "../publish/round.ts";
 import type { SqlValue } from "../wire/event.ts";
 
 const T = LAB_TIME_NS;
@@ -78,6 +80,19 @@ Deno.test("fold: a tombstone counts as absent after the retention, by the time o
   assert.deepEqual(lab.lines(ALL), []);
   await lab.receiveAt(T + HOUR_NS + 1n, put(10n, { id: 1n, a: "late enough" }));
   assert.deepEqual(lab.lines(ALL), ["1|'late enough'"]);
+});
+
+Deno.test("fold: once an own delete that came back has expired, an older change is not held off by it", async () => {
+  await using lab = await CoreLab.open(`${PLAIN}; INSERT INTO t VALUES (1, 'x')`, {
+    versionRetentionMs: HOUR_MS,
+  });
+  lab.runAt(T + 20n, "DELETE FROM t");
+  const [{ batch, changes }] = await lab.read() as [ShardBatch];
+  await markPublished(lab.database, lab.schema, changes, { shard: 1, sequence: 1 });
+  // The second one asks for what is on its way, in the transaction in which the delete comes back.
+  await lab.apply(lab.messageOfPart(batch.parts[0]!), lab.messageOf([put(15n, { id: 2n, a: "y" })]));
+  await lab.receiveAt(T + HOUR_NS + 1n, put(10n, { id: 1n, a: "older" }));
+  assert.deepEqual(lab.lines(ALL), ["1|'older'", "2|'y'"]);
 });
 
 Deno.test("fold: a message whose time lies before that of an earlier one does not set the stream's time back", async () => {

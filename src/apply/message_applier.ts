@@ -215,6 +215,7 @@ export class MessageApplier {
     for (const message of messages) {
       if (message.sequence <= now.sequence) continue;
       const time = message.timeNs > now.time ? message.timeNs : now.time;
+      this.overlay.reach(position.shard, message.sequence);
       try {
         events += await this.#deliver(message, time);
       } catch (error) {

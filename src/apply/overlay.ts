@@ -47,13 +47,15 @@ const DELETE_SPILLED = `DELETE FROM ${SPILL} WHERE version_table = ?`;
  *
  * Truth is the change logs; this is an index of them, so that the triggers need not keep one (an index on a change log
  * costs the application some 20 µs a write, measured). A table is brought up to date when it is first asked for in a write
- * transaction: the lock is held, so nothing can be missing. A change that has come back but is still listed does no harm,
- * as whatever is accepted then is newer than it. After a transaction that was rolled back `reload` must follow.
+ * transaction: the lock is held, so nothing can be missing. A change that has come back but is still listed is found out
+ * when it is asked for; until it is marked as sent it does no harm, as whatever is accepted then is newer than it. After a
+ * transaction that was rolled back `reload` must follow.
  */
 export class Overlay {
   readonly #database: Database;
   readonly #tables = new Map<string, TableOverlay>();
   #transaction = 0;
+  #reached = { shard: 0n, sequence: 0n };
 
   constructor(database: Database) {
     this.#database = database;
@@ -62,6 +64,11 @@ export class Overlay {
   /** To be called at the beginning of every write transaction that uses the overlay. */
   begin(): void {
     this.#transaction++;
+  }
+
+  /** The message that is being applied: own changes before it have come back. */
+  reach(shard: number, sequence: number): void {
+    this.#reached = { shard: BigInt(shard), sequence: BigInt(sequence) };
   }
 
   /** Forgets what is known: it is read again when it is asked for. */
@@ -89,11 +96,30 @@ export class Overlay {
 
   /** The newest own change of a row that is on its way. */
   newest(table: FollowedTable, key: string): OwnChange | undefined {
-    const { keys, spilled } = this.#upToDate(table);
-    const own = keys.get(key);
-    if (own || !spilled) return own;
-    const row = this.#database.get(SELECT_SPILLED, table.versionTable, key) as [bigint, bigint] | undefined;
+    const overlay = this.#upToDate(table);
+    const own = overlay.keys.get(key) ?? this.#spilled(table, overlay, key);
+    return own && this.#isOnItsWay(overlay, own) ? own : undefined;
+  }
+
+  #spilled({ versionTable }: FollowedTable, { spilled }: TableOverlay, key: string): OwnChange | undefined {
+    if (!spilled) return undefined;
+    const row = this.#database.get(SELECT_SPILLED, versionTable, key) as [bigint, bigint] | undefined;
     return row && { id: row[0], ts: row[1] };
+  }
+
+  /**
+   * A change that came back before its table was asked for is listed for as long as this process lives. Once a newer
+   * delete of its row has expired, an older change is accepted over it, on all nodes alike.
+   */
+  #isOnItsWay({ changeLog }: TableOverlay, { id }: OwnChange): boolean {
+    const { shard, sequence } = this.#reached;
+    const condition = `${ON_ITS_WAY} AND (log.shard IS NOT ? OR log.sequence >= ?)`;
+    return this.#database.get(
+      `SELECT 1 FROM ${changeLog} AS log WHERE id = ? AND ${condition}`,
+      id,
+      shard,
+      sequence,
+    ) !== undefined;
   }
 
   /** An own change has come back. */
