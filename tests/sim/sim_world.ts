@@ -58,7 +58,7 @@ export class SimWorld implements AsyncDisposable {
       this.sites.push(site);
       const twin = this.sites.find((each) => each.id === id && each !== site);
       // Two with one id are worst when their clocks agree.
-      site.skewMs = twin && random.chance(0.7) ? twin.skewMs : randomSkewMs(random);
+      site.skewMs = twin && random.chance(0.7) ? twin.skewMs : randomSkewMs(random, this.terms);
       await site.start();
     }
   }

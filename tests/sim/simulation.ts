@@ -275,7 +275,7 @@ class Simulation {
       ? [5, 6_000, 70_000, 70_000, 3_700_000]
       : [5, 500, 500, 6_000, 30_000, HOUR_MS];
     const ms = kind === "window" ? 121_000 : random.pick(ticks);
-    if (random.chance(0.2)) site.skewMs = randomSkewMs(random);
+    if (random.chance(0.2)) site.skewMs = randomSkewMs(random, terms);
     trace.push(`${ms} ms pass; the clock of node ${site.number} is off by ${site.skewMs} ms`);
     await time.pass(ms);
   }

@@ -8,6 +8,8 @@ const LONG_RETENTION_MS = 30 * DAY_MS;
 const SHORT_RETENTION_MS = MINUTE_MS;
 /** How far clocks are off: a little, hours, years. */
 const SKEWS_MS = [0, 0, -40_000, 40_000, 15_000, -5 * 60 * MINUTE_MS, 900 * DAY_MS, -4000 * DAY_MS];
+/** Less than half the time that tombstones are kept for, as anybody's are whose tombstones stay for 30 days. */
+const SHORT_SKEWS_MS = [0, 0, -10_000, 10_000, 5_000];
 
 /** What a seed decides once and for all. */
 export interface Terms {
@@ -85,8 +87,8 @@ function randomIds(random: Random, mustDiffer: boolean): bigint[] {
   return ids;
 }
 
-export function randomSkewMs(random: Random): number {
-  return random.pick(SKEWS_MS);
+export function randomSkewMs(random: Random, { expires }: Terms): number {
+  return random.pick(expires ? SHORT_SKEWS_MS : SKEWS_MS);
 }
 
 /** For the first line of a trace. */
