@@ -154,7 +154,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "several-in-flight",
     rule: "a node has one batch in flight for each shard",
-    within: 100,
+    within: 400,
     edits: [
       {
         file: PUBLISHER,

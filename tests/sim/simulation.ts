@@ -13,7 +13,7 @@ import { SimWorld } from "./sim_world.ts";
 import type { Copy, Site } from "./site.ts";
 import type { SimTable } from "./tables.ts";
 import { type Step, type StepKind, stepsOf } from "./steps.ts";
-import { randomLimits, randomSkewMs } from "./terms.ts";
+import { type Limits, randomLimits, randomSkewMs } from "./terms.ts";
 import { makeSimDir } from "./sim_dir.ts";
 import { Violation } from "./violation.ts";
 
@@ -91,6 +91,8 @@ class Simulation {
         return await this.#exchange(site, random);
       case "crash":
         return await this.#crash(site, random);
+      case "breakOff":
+        return await this.#breakOff(site, random);
       case "alter":
         return await this.#alter(site, random, true);
       case "cut":
@@ -202,8 +204,25 @@ class Simulation {
   /** Dies in the middle of what it does. */
   async #crash(site: Site, random: Random): Promise<void> {
     await this.#exchange(site, random, random.pick([0, 0, 1, 2, 3, 5]));
-    this.#say(site, "is killed and started again");
-    await site.crash(random.chance(0.4) ? randomLimits(random, site.limits) : undefined);
+    await this.#restart(site, random.chance(0.4) ? randomLimits(random, site.limits) : site.limits);
+  }
+
+  async #breakOff(site: Site, random: Random): Promise<void> {
+    const { gates } = site.process;
+    const parts = (): Gate[] => gates.waiting.filter(({ kind }) => kind === "publish");
+    for (let passed = 0; parts().length < 2 && passed < MOST_GATES; passed++) {
+      const others = gates.waiting.filter(({ kind }) => kind !== "publish");
+      if (others.length === 0) return;
+      await this.#open(site, random.pick(others), random);
+    }
+    if (parts().length === 0) return;
+    await this.#open(site, random.pick(parts()), random);
+    await this.#restart(site, randomLimits(random, site.limits));
+  }
+
+  async #restart(site: Site, limits: Limits): Promise<void> {
+    this.#say(site, `is killed and started again, ${limitsText(limits)}`);
+    await site.crash(limits);
   }
 
   async #alter(site: Site, random: Random, isWriting: boolean): Promise<void> {
@@ -289,7 +308,7 @@ class Simulation {
     broker.deliverLate();
     for (const site of sites) {
       this.#cut(site, false);
-      if (random.chance(0.5)) await site.crash();
+      if (random.chance(0.5)) await site.crash(site.limits);
     }
     for (let round = 0; await this.#isBusy(random); round++) {
       if (round === MOST_ROUNDS_TO_HEAL) throw new Violation("LIVELOCK: it does not come to rest");
@@ -325,6 +344,12 @@ const FAULTS: readonly PublishFault[] = ["lose-acknowledgement", "lose-message",
 
 function countPending({ application }: Site): number {
   return Number(application.all(`SELECT count(*) FROM ${quote(GLOBAL_LOG)}`)[0]![0]);
+}
+
+function limitsText({ maxBatch, maxMessageBytes, compress }: Limits): string {
+  return `with at most ${maxBatch} events or ${maxMessageBytes} bytes in a message${
+    compress ? ", compressed" : ""
+  }`;
 }
 
 function xOf({ x }: NonNullable<Statement["ledger"]>): string {

@@ -95,7 +95,7 @@ export class Site implements Disposable {
   }
 
   /** The node is killed and started again with these limits; its application goes on. */
-  async crash(limits = this.#limits): Promise<void> {
+  async crash(limits: Limits): Promise<void> {
     this.process.kill();
     this.#limits = limits;
     await this.#startProcess();

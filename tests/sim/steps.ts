@@ -13,6 +13,8 @@ const WEIGHTS = {
   exchange: 5,
   late: 2,
   crash: 1,
+  /** A node dies when it has sent some parts of a batch. */
+  breakOff: 0.7,
   tick: 2,
   window: 1,
   alter: 2,
@@ -28,7 +30,13 @@ const WEIGHTS = {
 export type StepKind = keyof typeof WEIGHTS;
 
 /** In some runs machines die all the time. */
-const ACCIDENTS: Partial<Record<StepKind, number>> = { crash: 3, save: 4, restore: 6, relapse: 3 };
+const ACCIDENTS: Partial<Record<StepKind, number>> = {
+  crash: 3,
+  breakOff: 3,
+  save: 4,
+  restore: 6,
+  relapse: 3,
+};
 /** In some nodes are away for long. */
 const ABSENCES: Partial<Record<StepKind, number>> = { absence: 6, cut: 2, tick: 2, crash: 2 };
 
