@@ -66,7 +66,7 @@ export function randomLimits(random: Random, before?: Limits): Limits {
   if (before && random.chance(0.5)) return { ...before, maxBatch: before.maxBatch + 1 };
   return {
     maxBatch: random.pick([1, 2, 3, 4, 1000]),
-    maxMessageBytes: random.pick([60, 150, 300, 100_000]),
+    maxMessageBytes: random.pick([60, 400, 100_000, 100_000, 100_000]),
     compress: random.chance(0.3),
   };
 }
