@@ -307,10 +307,17 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [{ file: FOLD, find: MARK, replace: "" }],
   },
   {
-    name: "kept-not-completed",
-    rule: "a kept row that lacks columns of the event, or the other way round, is logged anew",
-    within: 400,
-    edits: [{ file: FOLD, find: "this.#complete(plan, key, own, event);", replace: "" }],
+    name: "not-completed",
+    rule: "where our change or an event lacks columns, the resulting row is logged anew",
+    within: 100,
+    edits: [
+      { file: FOLD, find: "this.#complete(plan, key, own, event);", replace: "" },
+      {
+        file: FOLD,
+        find: "if (isLocal && plan.missing.length > 0) this.#relog(plan.table, key, event.ts!);",
+        replace: "",
+      },
+    ],
   },
   {
     name: "written-not-completed",

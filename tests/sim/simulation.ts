@@ -58,7 +58,6 @@ class Simulation {
   constructor(world: SimWorld) {
     this.#world = world;
     this.#checks = new Checks(world, this.#history);
-    for (const site of world.sites) this.#checks.look(site);
   }
 
   async take({ kind, seed }: Step): Promise<void> {
