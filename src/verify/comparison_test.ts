@@ -160,6 +160,15 @@ Deno.test("of two rows with one version the one that its version was made of hol
   }
 });
 
+Deno.test("a deleted row that has come back on one node behind the back of capture goes again", async () => {
+  await using pair = await Pair.open();
+  await pair.receive({ table: "plain", type: "delete", row: { id: 1n }, ts: LAB_TIME_NS });
+  tamper(pair.there, "INSERT INTO plain VALUES (1, 1, 'from the grave')");
+  assert.deepEqual(await pair.differing(), { plain: 1 });
+  await pair.repair();
+  for (const lab of [pair.here, pair.there]) assert.deepEqual(lab.lines("SELECT * FROM plain"), []);
+});
+
 Deno.test("a change on its way is no difference, and its row is left alone by a repair", async () => {
   await using pair = await Pair.open();
   await pair.receive({ table: "plain", type: "insert", row: { id: 1n, a: 1n, b: "x" }, ts: 5n });

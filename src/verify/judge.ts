@@ -36,10 +36,7 @@ export function judge({ before, there, after }: Looks): Judgement {
 export function holds(here: RowState, there: RowState): "here" | "there" {
   const order = compare(here, there);
   if (order !== 0) return order > 0 ? "here" : "there";
-  const [ours, theirs] = [here, there].map(({ hash, version }) =>
-    hash !== undefined && hash === version?.hash
-  );
-  if (ours !== theirs) return ours ? "here" : "there";
+  if (here.isAsVersioned !== there.isAsVersioned) return here.isAsVersioned ? "here" : "there";
   return (here.hash ?? -1) >= (there.hash ?? -1) ? "here" : "there";
 }
 

@@ -33,6 +33,8 @@ export interface RowState {
   readonly hash: number | undefined;
   /** What the streams have decided on; undefined for a row they never spoke of. */
   readonly version: Version | undefined;
+  /** Whether it is, or is gone, as the change that its version was made of has it. */
+  readonly isAsVersioned: boolean;
   /** Whether an own change of it has not come back: then others cannot have it. */
   readonly isOnItsWay: boolean;
 }
@@ -90,10 +92,13 @@ export class TableRows {
     const onTheirWay = this.#keysOnTheirWay();
     return keys.map((key) => {
       const values = decodeKey(key);
+      const hash = this.#one(values)?.hash;
+      const version = this.#version(values);
       return {
         key,
-        hash: this.#one(values)?.hash,
-        version: this.#version(values),
+        hash,
+        version,
+        isAsVersioned: (hash ?? this.#hashOfDelete(values)) === version?.hash,
         isOnItsWay: onTheirWay?.has(keyText(this.table.key, values)) ?? true,
       };
     });
@@ -149,6 +154,11 @@ export class TableRows {
   #readRow(key: readonly SqlValue[]): Row | undefined {
     const sql = `${this.#select} AND ${hasKey(this.table, keyParameters(key))}`;
     return this.#database.get(sql, ...key.map(bindable));
+  }
+
+  #hashOfDelete(key: readonly SqlValue[]): number {
+    this.#scratch.clear();
+    return writeEvent(this.#scratch, this.#deleteShape, 1n, "delete", 0n, undefined, this.#sortedKey(key));
   }
 
   #version(key: readonly SqlValue[]): Version | undefined {

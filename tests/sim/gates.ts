@@ -9,7 +9,9 @@ export type GateKind =
   /** Sending one message. */
   | "publish"
   /** Getting messages that have arrived. */
-  | "read";
+  | "read"
+  /** Asking another node, or getting its answer. */
+  | "ask";
 
 /** How a gate is passed. */
 export interface Passage {

@@ -371,4 +371,61 @@ export const MUTATIONS: readonly Mutation[] = [
       replace: "if (own && own.id < 0n) {",
     }],
   },
+  {
+    name: "verify-asks-for-no-progress",
+    rule: "a node is compared when it has applied all that the look before had",
+    within: 200,
+    edits: [{ file: "src/verify/judge.ts", find: "own.sequence >= sequence", replace: "own.sequence >= 0" }],
+  },
+  {
+    name: "verify-forgets-own",
+    rule: "a row with an own change on its way is not judged",
+    within: 200,
+    edits: [{
+      file: "src/verify/judge.ts",
+      find: "if (before.isOnItsWay || there.isOnItsWay || after.isOnItsWay)",
+      replace: "if (before.isOnItsWay && !before.isOnItsWay)",
+    }],
+  },
+  {
+    name: "verify-looks-twice",
+    rule: "a row is looked at here, there, and here again",
+    within: 200,
+    edits: [{
+      file: "src/verify/comparison.ts",
+      find: "const after = await this.#here.states(kind, some, there.progress);",
+      replace: "const after = before;",
+    }],
+  },
+  {
+    name: "repair-over-own",
+    rule: "a repair leaves a row with an own change on its way alone",
+    within: 400,
+    edits: [{
+      file: FOLD,
+      find: "if (this.#overlay.newest(table, keyText(table.key, key))) return false;",
+      replace: "",
+    }],
+  },
+  {
+    name: "repair-over-newer",
+    rule: "a repair never takes the lower version",
+    within: 400,
+    edits: [{
+      file: FOLD,
+      find:
+        "if (stored && compareVersions(stored, { ...versionOf(event), hash: stored.hash }) > 0) return false;",
+      replace: "",
+    }],
+  },
+  {
+    name: "repair-of-the-lower",
+    rule: "a repair gives the row with the higher version, then the one as its version has it",
+    within: 100,
+    edits: [{
+      file: "src/verify/judge.ts",
+      find: `return here.isAsVersioned ? "here" : "there";`,
+      replace: `return here.isAsVersioned ? "there" : "here";`,
+    }],
+  },
 ];

@@ -1,8 +1,9 @@
-import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { changeLog, GLOBAL_LOG, valueColumn } from "../../src/schema/names.ts";
 import { quote } from "../../src/sqlite/identifier.ts";
+
 import type { Statement } from "./application_writes.ts";
-import { columnsText, ofLog, ofTable, sameKeyText, type SimTable } from "./tables.ts";
+import { columnsText, ofLog, ofTable, sameKeyText, type SimTable, versionsOf } from "./tables.ts";
 import { Violation } from "./violation.ts";
 
 /** A change as the triggers logged it. */
@@ -23,6 +24,9 @@ export interface Committed {
   readonly writes: readonly LoggedWrite[];
   readonly ledger: readonly NonNullable<Statement["ledger"]>[];
 }
+
+/** Values of the key columns of a row. */
+export type SimKey = readonly (bigint | number | string | null)[];
 
 /** What a table holds: row and its `x` by key. */
 export type Image = ReadonlyMap<string, { readonly row: string; readonly x: string | null }>;
@@ -85,12 +89,37 @@ export class SimApplication implements Disposable {
     this.#tables = tables;
   }
 
+  /** Keys of rows that are there, and of which the streams have spoken. */
+  versionedKeys(table: SimTable): SimKey[] {
+    const key = table.key.map(quote).join(", ");
+    const isVersioned = table.key.map((name) => `${quote(valueColumn(name))} IS row.${quote(name)}`).join(
+      " AND ",
+    );
+    return this.all(
+      `SELECT ${key} FROM ${table.name} AS row
+       WHERE EXISTS (SELECT 1 FROM ${versionsOf(table)} WHERE ts > 0 AND ${isVersioned}) ORDER BY ${key}`,
+    ) as SimKey[];
+  }
+
+  /** A row goes, and nothing has seen it. */
+  decay(table: SimTable, key: SimKey): void {
+    const log = quote(changeLog(table.name));
+    const last = (of: string): bigint => (this.all(`SELECT max(id) FROM ${of}`)[0]![0] ?? 0n) as bigint;
+    const [lastChange, lastGlobal] = [last(log), last(quote(GLOBAL_LOG))];
+    this.#db.exec("BEGIN IMMEDIATE");
+    const isKey = table.key.map((name) => `${quote(name)} IS ?`).join(" AND ");
+    this.all(`DELETE FROM ${table.name} WHERE ${isKey}`, ...key);
+    this.all(`DELETE FROM ${log} WHERE id > ?`, lastChange);
+    this.all(`DELETE FROM ${quote(GLOBAL_LOG)} WHERE id > ?`, lastGlobal);
+    this.#db.exec("COMMIT");
+  }
+
   /** Puts everything into the database file itself, so that it can be copied: nobody else is using it now. */
   checkpoint(): void {
     this.#db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
   }
 
-  all(sql: string, ...parameters: bigint[]): unknown[][] {
+  all(sql: string, ...parameters: SQLInputValue[]): unknown[][] {
     let statement = this.#statements.get(sql);
     if (!statement) this.#statements.set(sql, statement = this.#db.prepare(sql));
     return statement.all(...parameters) as unknown as unknown[][];

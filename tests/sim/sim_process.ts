@@ -6,10 +6,12 @@ import { SchemaRegistry } from "../../src/schema/registry.ts";
 import type { Database } from "../../src/sqlite/database.ts";
 import { MemoryBuckets, type MemoryKeyValue } from "../../src/stream/memory_key_value.ts";
 import type { MemoryLog } from "../../src/stream/memory_log.ts";
-import type { Peers } from "../../src/stream/peers.ts";
+import { askToVerify } from "../../src/verify/protocol.ts";
+import type { NodeResult } from "../../src/verify/verify.ts";
 import { Gates } from "./gates.ts";
 import { julianDay } from "./sim_application.ts";
 import { SimLog } from "./sim_log.ts";
+import type { PeerNetwork } from "./sim_peers.ts";
 import { Violation } from "./violation.ts";
 import type { VirtualTime } from "./virtual_time.ts";
 
@@ -19,6 +21,9 @@ export interface SimProcessOptions {
   readonly maxPayload: number;
   readonly log: MemoryLog;
   readonly store: MemoryKeyValue;
+  readonly network: PeerNetwork;
+  /** Whether it can reach nobody at this moment. */
+  readonly isCut: () => boolean;
   readonly time: VirtualTime;
   /** What the clock of its machine says, Unix milliseconds. */
   readonly clock: () => number;
@@ -36,10 +41,14 @@ export class SimProcess {
   /** Why it has ended, if it has: it never should. */
   failure: unknown;
   readonly #time: VirtualTime;
+  readonly #network: PeerNetwork;
+  readonly #peers: ReturnType<PeerNetwork["connect"]>;
 
-  private constructor(replica: Replica, time: VirtualTime) {
+  private constructor(replica: Replica, { time, network, isCut }: SimProcessOptions) {
     this.replica = replica;
     this.#time = time;
+    this.#network = network;
+    this.#peers = network.connect(this, this.gates, isCut);
   }
 
   static async start(options: SimProcessOptions): Promise<SimProcess> {
@@ -47,9 +56,9 @@ export class SimProcess {
     const forever = new AbortController().signal;
     const logger = simLogger(say);
     const replica = await Replica.open(config, { signal: forever, logger });
-    const process = new SimProcess(replica, time);
+    const process = new SimProcess(replica, options);
     const { gates } = process;
-    for (const database of [replica.database, replica.reader]) {
+    for (const database of [replica.database, replica.reader, replica.comparer]) {
       database.exec("PRAGMA synchronous = OFF");
       database.defineFunction("julianday", () => julianDay(clock()));
       holdAtGates(database, gates);
@@ -58,7 +67,7 @@ export class SimProcess {
     const connection = {
       log: new SimLog(log, gates, { maxPayload, say }),
       registry,
-      peers: NOBODY,
+      peers: process.#peers,
       // Doubled ids are among what is simulated; that they are noticed is tested elsewhere.
       nodes: new MemoryBuckets().connect({ bucket: "nodes", folder: "", replicas: 1 }),
       [Symbol.asyncDispose]: () => Promise.resolve(),
@@ -77,20 +86,21 @@ export class SimProcess {
     await this.#time.run(this, () => this.replica.notify());
   }
 
+  /** Compares its rows with those of the nodes that it can reach, as an operator asks it to. */
+  verify(options: { readonly repair: boolean }): Promise<NodeResult[]> {
+    const { self, peers } = this.#network.operator(this);
+    const { signal } = new AbortController();
+    return askToVerify(peers, self, { ...options, timeoutMs: Infinity, signal });
+  }
+
   /** It dies at once: nothing is left of it but its database file. */
   kill(): void {
+    this.#peers.kill();
     this.gates.close();
     this.#time.forget(this);
     this.replica[Symbol.dispose]();
   }
 }
-
-/** Nodes of the simulation do not ask each other. */
-const NOBODY: Peers = {
-  find: () => Promise.resolve([]),
-  ask: () => Promise.reject(new Error("there is nobody")),
-  serve: () => new Promise(() => {}),
-};
 
 /** Every transaction waits at a gate before it begins; what only looks does not. */
 function holdAtGates(database: Database, gates: Gates): void {
@@ -105,6 +115,8 @@ function holdAtGates(database: Database, gates: Gates): void {
   };
 }
 
+const ROWS_DIFFER = "Rows differ from those of another node";
+
 /** A node complains about nothing that the simulation does to it. */
 export function simLogger(say: (text: string) => void): Logger {
   return {
@@ -112,6 +124,8 @@ export function simLogger(say: (text: string) => void): Logger {
     info: () => {},
     warn: (message, { reason } = {}) => say(`warns: ${message}${reason === undefined ? "" : `: ${reason}`}`),
     error: (message, { reason } = {}) => {
+      // Whether they do is what the simulation judges by itself.
+      if (message === ROWS_DIFFER) return say("finds rows that differ");
       throw new Violation(`COMPLAINT: ${message}: ${reason}`);
     },
   };

@@ -8,6 +8,7 @@ import { DUPLICATE_WINDOW_MS } from "../../src/stream/stream_layout.ts";
 import { MemoryBuckets } from "../../src/stream/memory_key_value.ts";
 import { MemoryBroker, type MemoryLog } from "../../src/stream/memory_log.ts";
 import { Random } from "./random.ts";
+import { PeerNetwork } from "./sim_peers.ts";
 import { Site } from "./site.ts";
 import { randomLimits, randomSkewMs, type Terms, termsOf, termsText } from "./terms.ts";
 import { VirtualTime } from "./virtual_time.ts";
@@ -27,6 +28,7 @@ export class SimWorld implements AsyncDisposable {
   readonly sites: Site[] = [];
   readonly #folder: string;
   readonly #buckets = new MemoryBuckets();
+  readonly #network = new PeerNetwork();
 
   private constructor(terms: Terms, folder: string) {
     this.terms = terms;
@@ -93,6 +95,7 @@ export class SimWorld implements AsyncDisposable {
       limits,
       log,
       store,
+      network: this.#network,
       time,
       tables,
       schemaChanges,

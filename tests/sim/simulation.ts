@@ -15,6 +15,7 @@ import type { SimTable } from "./tables.ts";
 import { type Step, type StepKind, stepsOf } from "./steps.ts";
 import { type Limits, randomLimits, randomSkewMs } from "./terms.ts";
 import { makeSimDir } from "./sim_dir.ts";
+import { Verifications } from "./verifications.ts";
 import { Violation } from "./violation.ts";
 
 export interface Run {
@@ -54,10 +55,12 @@ class Simulation {
   readonly #history = new History();
   readonly #writes = new ApplicationWrites();
   readonly #copies: Copy[] = [];
+  readonly #verifications: Verifications;
 
   constructor(world: SimWorld) {
     this.#world = world;
     this.#checks = new Checks(world, this.#history);
+    this.#verifications = new Verifications(world);
   }
 
   async take({ kind, seed }: Step): Promise<void> {
@@ -68,6 +71,7 @@ class Simulation {
   }
 
   #checkAlive(): void {
+    if (this.#verifications.failure !== undefined) throw this.#verifications.failure;
     for (const { process: { failure }, number } of this.#world.sites) {
       if (failure === undefined) continue;
       if (failure instanceof Violation) throw failure;
@@ -77,7 +81,8 @@ class Simulation {
 
   async #take(kind: StepKind, random: Random): Promise<void> {
     const site = this.#pickSite(random);
-    if (this.#world.terms.uniqueWriter !== undefined && COPYING.includes(kind)) return;
+    const { uniqueWriter, decays } = this.#world.terms;
+    if ((uniqueWriter !== undefined || decays) && COPYING.includes(kind)) return;
     switch (kind) {
       case "write":
         return await this.#write(this.#pickWriter(site, random), random);
@@ -105,6 +110,10 @@ class Simulation {
         return await this.#restore(site, this.#pickCopy(site, random));
       case "relapse":
         return await this.#relapse(site, random);
+      case "verify":
+        return void await this.#verifications.ask(site, random.chance(0.5));
+      case "decay":
+        return decays ? this.#decay(site, random) : undefined;
       default:
         return await this.#passTime(kind, site, random);
     }
@@ -195,6 +204,7 @@ class Simulation {
       this.#note(site, application.readCaptured());
       this.#checks.afterApplying(site, before, now);
     } else {
+      if (this.#verifications.isRunning) this.#checks.afterApplying(site, now, now);
       const marked = pending - countPending(site);
       this.#say(site, marked > 0 ? `marks ${marked} as sent` : "writes to its own tables");
     }
@@ -256,6 +266,11 @@ class Simulation {
     await this.#write(site, random);
   }
 
+  #decay(site: Site, random: Random): void {
+    this.#verifications.decay(site, random);
+    this.#checks.look(site);
+  }
+
   async #absence(site: Site, random: Random): Promise<void> {
     const { sites, time, trace } = this.#world;
     this.#cut(site, true);
@@ -313,6 +328,10 @@ class Simulation {
       if (round === MOST_ROUNDS_TO_HEAL) throw new Violation("LIVELOCK: it does not come to rest");
       await time.pass(ROUND_MS);
     }
+    await this.#verifications.verifyAll(random, async () => {
+      for (const site of this.#world.sites) await this.#exchange(site, random);
+      this.#checkAlive();
+    });
     using reference = await Reference.read(this.#world);
     this.#checks.atTheEnd(reference);
   }

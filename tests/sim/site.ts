@@ -5,6 +5,7 @@ import { POSITION } from "../../src/schema/names.ts";
 import { quote } from "../../src/sqlite/identifier.ts";
 import { type LoggedWrite, SimApplication } from "./sim_application.ts";
 import { type SchemaChange, tablesAt } from "./schema_changes.ts";
+import type { PeerNetwork } from "./sim_peers.ts";
 import { SimProcess } from "./sim_process.ts";
 import type { SimTable } from "./tables.ts";
 import type { Limits } from "./terms.ts";
@@ -20,6 +21,7 @@ export interface SiteOptions {
   readonly limits: Limits;
   readonly log: MemoryLog;
   readonly store: MemoryKeyValue;
+  readonly network: PeerNetwork;
   readonly time: VirtualTime;
   /** Tables at the start, and how the schema goes on. */
   readonly tables: readonly SimTable[];
@@ -170,6 +172,7 @@ export class Site implements Disposable {
       config: { ...config, replicationLog: { ...config.replicationLog, maxBatch, compress } },
       maxPayload: MESSAGE_OVERHEAD_BYTES + maxMessageBytes,
       clock: this.#clock,
+      isCut: () => this.#isCut,
     });
   }
 }

@@ -25,9 +25,18 @@ const WEIGHTS = {
   restore: 0.7,
   /** A machine dies a moment after its backup was taken, having written and sent, and goes on from the backup. */
   relapse: 0.5,
+  /** A node compares its rows with those of all others, perhaps to repair them. */
+  verify: 0.3,
+  /** A row goes from one node, and nothing has seen it. */
+  decay: 0.3,
 } as const;
 
 export type StepKind = keyof typeof WEIGHTS;
+
+/** Whether rows go in a run. Then no file is replaced by a copy, which would take the loss to other nodes. */
+export function hasDecays(seed: number): boolean {
+  return seed % 7 === 3;
+}
 
 /** In some runs machines die all the time. */
 const ACCIDENTS: Partial<Record<StepKind, number>> = {
@@ -38,6 +47,8 @@ const ACCIDENTS: Partial<Record<StepKind, number>> = {
   relapse: 3,
 };
 /** In some nodes are away for long. */
+/** In some rows go all the time. */
+const DECAYS: Partial<Record<StepKind, number>> = { verify: 10, decay: 15 };
 const ABSENCES: Partial<Record<StepKind, number>> = { absence: 6, cut: 2, tick: 2, crash: 2 };
 
 /** A step with randomness of its own, so that leaving one out does not change the others. */
@@ -53,7 +64,7 @@ export function stepsOf(seed: number, count = LENGTHS[seed % LENGTHS.length]!): 
   const random = new Random(seed + 2);
   const kinds = Object.keys(WEIGHTS) as StepKind[];
   // Each run does some things more often than others: what needs much of one kind is found so.
-  const often = seed % 5 === 2 ? ACCIDENTS : seed % 3 === 1 ? ABSENCES : {};
+  const often = hasDecays(seed) ? DECAYS : seed % 5 === 2 ? ACCIDENTS : seed % 3 === 1 ? ABSENCES : {};
   const weights = kinds.map((kind) =>
     WEIGHTS[kind] * (often[kind] ?? 1) * random.pick([1, 1, 2, 3, kind === "write" ? 1 : 0.2])
   );

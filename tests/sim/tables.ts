@@ -142,6 +142,11 @@ export const LEDGER: SimTable = {
   values: [],
 };
 
+/** Whether a row may go from one node: where each key is written in one way, and no row makes room for another. */
+export function canDecay({ name, hasUniques, keyMayBeNull }: SimTable): boolean {
+  return !hasUniques && !keyMayBeNull && !["folded", "loose", "ledger"].includes(name);
+}
+
 /** The exact value of an expression as text, with its type. */
 export function exactly(expression: string): string {
   return `typeof(${expression}) || ' ' || hex(CAST(${expression} AS BLOB))`;

@@ -1,6 +1,7 @@
 import { Random } from "./random.ts";
 import { randomSchemaChanges, type SchemaChange } from "./schema_changes.ts";
-import { LEDGER, SIM_TABLES, type SimTable } from "./tables.ts";
+import { hasDecays } from "./steps.ts";
+import { canDecay, LEDGER, SIM_TABLES, type SimTable } from "./tables.ts";
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
@@ -26,6 +27,8 @@ export interface Terms {
   readonly versionRetentionMs: number;
   /** Tombstones expire while it runs. */
   readonly expires: boolean;
+  /** Rows go from single nodes. */
+  readonly decays: boolean;
   /** Batches hold whole transactions. */
   readonly wholeTransactions: boolean;
   readonly maxTransactionRows: number;
@@ -40,12 +43,13 @@ export interface Limits {
 
 export function termsOf(seed: number): Terms {
   const random = new Random(seed);
-  const hasUniqueWriter = seed % 4 === 1;
+  const hasUniqueWriter = seed % 4 === 1 && !hasDecays(seed);
   const expires = seed % 3 === 1;
-  const chosen = randomTables(random, hasUniqueWriter);
+  const decays = hasDecays(seed);
+  const chosen = decays ? SIM_TABLES.filter(canDecay) : randomTables(random, hasUniqueWriter);
   const tables = [...chosen, LEDGER];
   const maxTransactionRows = random.pick([100_000, 100_000, 100_000, 100_000, 4, 9]);
-  const ids = randomIds(random, hasUniqueWriter);
+  const ids = randomIds(random, hasUniqueWriter || decays);
   return {
     ids,
     lazy: random.chance(0.3) ? 1 + random.below(ids.length) : undefined,
@@ -53,9 +57,10 @@ export function termsOf(seed: number): Terms {
     shards: expires ? random.pick([1, 1, 2]) : random.pick([1, 1, 2, 3, 4]),
     tables,
     hasFirstRows: random.chance(0.6),
-    schemaChanges: seed % 3 === 0 ? randomSchemaChanges(random, chosen) : [],
+    schemaChanges: seed % 3 === 0 && !decays ? randomSchemaChanges(random, chosen) : [],
     versionRetentionMs: expires ? SHORT_RETENTION_MS : LONG_RETENTION_MS,
     expires,
+    decays,
     wholeTransactions: maxTransactionRows === 100_000,
     maxTransactionRows,
   };

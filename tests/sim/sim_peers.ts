@@ -1,0 +1,64 @@
+import { StreamError } from "../../src/lib/errors.ts";
+import type { Peer, PeerHandler, Peers } from "../../src/stream/peers.ts";
+import { Gates } from "./gates.ts";
+
+interface Served {
+  readonly peer: Peer;
+  readonly handler: PeerHandler;
+  readonly process: object;
+  readonly isCut: () => boolean;
+  readonly died: Promise<never>;
+}
+
+/** Who can be asked: the running processes of a cluster. */
+export class PeerNetwork {
+  #served: Served[] = [];
+
+  get reachable(): Peer[] {
+    return this.#served.filter(({ isCut }) => !isCut()).map(({ peer }) => peer);
+  }
+
+  /** The network as one process sees it: each request and each answer waits at a gate of its. */
+  connect(process: object, gates: Gates, isCut: () => boolean): Peers & { kill: () => void } {
+    const { promise: died, reject: kill } = Promise.withResolvers<never>();
+    died.catch(() => {});
+    return {
+      find: () => Promise.resolve(isCut() ? [] : this.reachable),
+      ask: async (peer, request) => {
+        for (const hop of ["request", "answer"] as const) {
+          const { fault } = await gates.wait("ask");
+          if (fault !== undefined || isCut()) throw gone(peer);
+          if (hop === "request") request = await this.#answer(peer, request);
+        }
+        return request;
+      },
+      serve: (peer, handler) => {
+        this.#served.push({ peer, handler, process, isCut, died });
+        return new Promise(() => {});
+      },
+      kill: () => {
+        this.#served = this.#served.filter((each) => each.process !== process);
+        kill(new StreamError("PEER_UNAVAILABLE", "Cannot ask a node that is dead", { transient: true }));
+      },
+    };
+  }
+
+  /** The network as an operator sees it who asks one process. */
+  operator(process: object): { readonly self: Peer; readonly peers: Peers } {
+    const self = this.#served.find((each) => each.process === process)!.peer;
+    const nobody = this.connect({}, new Gates(), () => true);
+    return { self, peers: { ...nobody, ask: (peer, request) => this.#answer(peer, request) } };
+  }
+
+  async #answer(peer: Peer, request: Uint8Array): Promise<Uint8Array> {
+    const served = this.#served.find((each) => each.peer.instance === peer.instance);
+    if (!served || served.isCut()) throw gone(peer);
+    return await Promise.race([served.handler(request), served.died]);
+  }
+}
+
+function gone(peer: Peer): StreamError {
+  return new StreamError("PEER_UNAVAILABLE", `Cannot ask node ${peer.node}: it is out of reach`, {
+    transient: true,
+  });
+}
