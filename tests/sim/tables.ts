@@ -71,9 +71,9 @@ export const SIM_TABLES: readonly SimTable[] = [
     name: "pair",
     create: "CREATE TABLE pair (p TEXT, q INTEGER, a, x TEXT, PRIMARY KEY (q, p)) WITHOUT ROWID",
     firstRows: "",
-    columns: ["p", "q", "a", "x"],
-    key: ["p", "q"],
-    keys: [["'a'", "1"], ["'a'", "2"], ["'A'", "1"]],
+    columns: ["q", "p", "a", "x"],
+    key: ["q", "p"],
+    keys: [["1", "'a'"], ["2", "'a'"], ["1", "'A'"]],
     values: [ANYTHING],
   },
   {
