@@ -182,3 +182,27 @@ Deno.test("a change on its way is no difference, and its row is left alone by a 
   const { results } = await pair.compare();
   assert.deepEqual(results.map(({ differences, open }) => differences.length + open).filter(Boolean), [1]);
 });
+
+Deno.test("a column that the nodes add one after the other, while they are compared, is no difference", async () => {
+  await using pair = await Pair.open();
+  await pair.receive({ table: "plain", type: "insert", row: { id: 1n, a: 1n, b: "x" }, ts: LAB_TIME_NS });
+  const here = rowsOf(pair.here);
+  const there = rowsOf(pair.there);
+  const { differing, states } = there;
+  const add = (lab: CoreLab): void => void lab.run("ALTER TABLE plain ADD COLUMN c DEFAULT 0");
+  there.differing = (...ranges) => {
+    add(pair.there);
+    there.differing = differing;
+    return there.differing(...ranges);
+  };
+  there.states = async (...keys) => {
+    const found = await states.apply(there, keys);
+    add(pair.here);
+    there.states = states;
+    return found;
+  };
+  const comparison = new Comparison(here, there, new AbortController().signal);
+  const kind = (await here.kinds()).find(({ table }) => table === "plain")!;
+  const { differences, open } = await comparison.compare(kind);
+  assert.deepEqual({ differences, open }, { differences: [], open: 0 });
+});

@@ -1,7 +1,7 @@
 import { keyText } from "../apply/key_text.ts";
 import { readPositions } from "../apply/position.ts";
 import type { SchemaTracker } from "../capture/schema_tracker.ts";
-import { rowKinds, schemaVersion } from "../schema/followed_tables.ts";
+import { type FollowedTable, rowKinds, schemaVersion } from "../schema/followed_tables.ts";
 import { StreamError } from "../lib/errors.ts";
 import { sleep, yieldToEventLoop } from "../lib/sleep.ts";
 import type { Database } from "../sqlite/database.ts";
@@ -41,7 +41,7 @@ export class LocalRows implements RowHolder {
       rowKinds(table).map((rows) => ({
         table: table.name,
         nulls: rows.nullKey.length > 0,
-        columns: rows.columns.map(({ name }) => name),
+        columns: columnsOf(rows),
         key: rows.key.map(({ name }) => name),
       }))
     );
@@ -92,7 +92,10 @@ export class LocalRows implements RowHolder {
     for (;;) {
       const found = await this.#read(
         kind,
-        (rows, progress) => hasReadAll(progress, since) ? { progress, states: rows.states(keys) } : undefined,
+        (rows, progress) =>
+          hasReadAll(progress, since)
+            ? { progress, columns: columnsOf(rows.table), states: rows.states(keys) }
+            : undefined,
       );
       if (found) return found;
       if (Date.now() > deadline) throw behind();
@@ -131,6 +134,10 @@ export class LocalRows implements RowHolder {
       if (result) return result.value;
     }
   }
+}
+
+function columnsOf({ columns }: FollowedTable): string[] {
+  return columns.map(({ name }) => name);
 }
 
 function readProgress(database: Database): Progress {

@@ -18,6 +18,8 @@ export interface DigestedRange extends KeyRange {
 
 export interface StatesAt {
   readonly progress: Progress;
+  /** Those of the rows at that moment: hashes over other columns say nothing. */
+  readonly columns: readonly string[];
   readonly states: readonly RowState[];
 }
 

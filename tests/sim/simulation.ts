@@ -29,6 +29,7 @@ const HOUR_MS = 3_700_000;
 const MOST_ROUNDS_TO_HEAL = 300;
 /** Time that passes between two rounds of healing: longer than any pause of a node. */
 const ROUND_MS = 6_000;
+const MOST_GATES_TO_VERIFY = 150;
 /** Gates that a node passes in one go, at most. */
 const MOST_GATES = 60;
 /** Where one node alone writes some tables all of its writes must arrive, so no file is replaced by a copy. */
@@ -111,7 +112,7 @@ class Simulation {
       case "relapse":
         return await this.#relapse(site, random);
       case "verify":
-        return void await this.#verifications.ask(site, random.chance(0.5));
+        return await this.#verify(site, random);
       case "decay":
         return decays ? this.#decay(site, random) : undefined;
       default:
@@ -264,6 +265,23 @@ class Simulation {
     await this.#exchange(site, random);
     await this.#restore(site, copy);
     await this.#write(site, random);
+  }
+
+  /** Often applications write while it goes on, and nodes send and apply. */
+  async #verify(site: Site, random: Random): Promise<void> {
+    const { sites, time } = this.#world;
+    const asked = await this.#verifications.ask(site, random.chance(0.5));
+    let isDone = random.chance(0.3);
+    void asked.results.then(() => isDone = true);
+    for (let passed = 0; !isDone && passed < MOST_GATES_TO_VERIFY; passed++) {
+      const other = random.pick(sites);
+      const gates = other.process.gates.waiting;
+      const own = gates.filter(({ kind }) => kind === "ask" || kind === "snapshot");
+      if (random.chance(0.15)) await this.#write(this.#pickWriter(other, random), random);
+      else if (gates.length > 0) {
+        await this.#open(other, random.pick(random.chance(0.5) && own.length > 0 ? own : gates), random);
+      } else await time.pass(random.pick([5, 50]));
+    }
   }
 
   #decay(site: Site, random: Random): void {

@@ -48,7 +48,7 @@ const ACCIDENTS: Partial<Record<StepKind, number>> = {
 };
 /** In some nodes are away for long. */
 /** In some rows go all the time. */
-const DECAYS: Partial<Record<StepKind, number>> = { verify: 10, decay: 15 };
+const DECAYS: Partial<Record<StepKind, number>> = { verify: 8, decay: 15 };
 const ABSENCES: Partial<Record<StepKind, number>> = { absence: 6, cut: 2, tick: 2, crash: 2 };
 
 /** A step with randomness of its own, so that leaving one out does not change the others. */
