@@ -398,27 +398,6 @@ export const MUTATIONS: readonly Mutation[] = [
     }],
   },
   {
-    name: "repair-over-own",
-    rule: "a repair leaves a row with an own change on its way alone",
-    within: 400,
-    edits: [{
-      file: FOLD,
-      find: "if (this.#overlay.newest(table, keyText(table.key, key))) return false;",
-      replace: "",
-    }],
-  },
-  {
-    name: "repair-over-newer",
-    rule: "a repair never takes the lower version",
-    within: 400,
-    edits: [{
-      file: FOLD,
-      find:
-        "if (stored && compareVersions(stored, { ...versionOf(event), hash: stored.hash }) > 0) return false;",
-      replace: "",
-    }],
-  },
-  {
     name: "repair-of-the-lower",
     rule: "a repair gives the row with the higher version, then the one as its version has it",
     within: 100,

@@ -101,6 +101,11 @@ export class SimApplication implements Disposable {
     ) as SimKey[];
   }
 
+  hasRow({ name, key }: SimTable, values: SimKey): boolean {
+    const isKey = key.map((column) => `${quote(column)} IS ?`).join(" AND ");
+    return this.all(`SELECT 1 FROM ${name} WHERE ${isKey}`, ...values).length > 0;
+  }
+
   /** A row goes, and nothing has seen it. */
   decay(table: SimTable, key: SimKey): void {
     const log = quote(changeLog(table.name));

@@ -82,7 +82,7 @@ class Simulation {
 
   async #take(kind: StepKind, random: Random): Promise<void> {
     const site = this.#pickSite(random);
-    const { uniqueWriter, decays } = this.#world.terms;
+    const { sites, terms: { uniqueWriter, decays } } = this.#world;
     if ((uniqueWriter !== undefined || decays) && COPYING.includes(kind)) return;
     switch (kind) {
       case "write":
@@ -112,9 +112,9 @@ class Simulation {
       case "relapse":
         return await this.#relapse(site, random);
       case "verify":
-        return await this.#verify(site, random);
+        return await this.#verify(site, random, random.chance(0.5), sites);
       case "decay":
-        return decays ? this.#decay(site, random) : undefined;
+        return decays ? await this.#decay(site, random) : undefined;
       default:
         return await this.#passTime(kind, site, random);
     }
@@ -268,25 +268,31 @@ class Simulation {
   }
 
   /** Often applications write while it goes on, and nodes send and apply. */
-  async #verify(site: Site, random: Random): Promise<void> {
+  async #verify(site: Site, random: Random, repair: boolean, writers: readonly Site[]): Promise<void> {
     const { sites, time } = this.#world;
-    const asked = await this.#verifications.ask(site, random.chance(0.5));
-    let isDone = random.chance(0.3);
+    const asked = await this.#verifications.ask(site, repair);
+    let isDone = false;
     void asked.results.then(() => isDone = true);
     for (let passed = 0; !isDone && passed < MOST_GATES_TO_VERIFY; passed++) {
       const other = random.pick(sites);
       const gates = other.process.gates.waiting;
       const own = gates.filter(({ kind }) => kind === "ask" || kind === "snapshot");
-      if (random.chance(0.15)) await this.#write(this.#pickWriter(other, random), random);
-      else if (gates.length > 0) {
-        await this.#open(other, random.pick(random.chance(0.5) && own.length > 0 ? own : gates), random);
-      } else await time.pass(random.pick([5, 50]));
+      const some = random.chance(0.7) && own.length > 0 ? own : gates;
+      if (random.chance(0.05)) await this.#write(this.#pickWriter(random.pick(writers), random), random);
+      else if (some.length > 0) await this.#open(other, random.pick(some), random);
+      else await time.pass(random.pick([5, 50]));
     }
   }
 
-  #decay(site: Site, random: Random): void {
+  async #decay(site: Site, random: Random): Promise<void> {
     this.#verifications.decay(site, random);
     this.#checks.look(site);
+    if (random.chance(0.5)) return;
+    for (const each of this.#world.sites) {
+      this.#cut(each, false);
+      await this.#exchange(each, random);
+    }
+    await this.#verify(this.#pickSite(random), random, true, [site]);
   }
 
   async #absence(site: Site, random: Random): Promise<void> {

@@ -1,6 +1,6 @@
 import { decodeKey, encodeKey } from "../../src/verify/key.ts";
 import { type NodeResult, verdictOf } from "../../src/verify/verify.ts";
-import { StreamError } from "../../src/lib/errors.ts";
+import { messageOf, StreamError } from "../../src/lib/errors.ts";
 import type { Random } from "./random.ts";
 import type { SimKey } from "./sim_application.ts";
 import type { Site } from "./site.ts";
@@ -31,13 +31,15 @@ export class Verifications {
     return this.#running > 0;
   }
 
-  /** A row that all nodes have, or will have, goes from one as on a damaged disk: nothing captures it. */
+  /** A row that all nodes have goes from one as on a damaged disk: nothing captures it. */
   decay(site: Site, random: Random): void {
     const { application, followedTables } = site;
     const tables = followedTables.filter(canDecay);
     if (tables.length === 0) return;
     const table = random.pick(tables);
-    const whole = application.versionedKeys(table).filter((key) => !this.#decayed.has(identity(table, key)));
+    const whole = application.versionedKeys(table).filter((key) =>
+      this.#world.sites.every((each) => each.application.hasRow(table, key))
+    );
     if (whole.length === 0) return;
     const key = random.pick(whole);
     this.#decayed.add(identity(table, key));
@@ -57,12 +59,13 @@ export class Verifications {
     this.#running++;
     try {
       const results = await site.process.verify({ repair });
-      this.#world.say(site, `has verified: ${verdictOf(results)}`);
+      const failures = results.map(({ failure }) => failure ?? "").filter(Boolean);
+      this.#world.say(site, `has verified: ${[verdictOf(results), ...failures].join("; ")}`);
       this.#check(results);
       return results;
     } catch (error) {
       if (!(error instanceof StreamError)) this.failure ??= error;
-      this.#world.say(site, "could not verify");
+      this.#world.say(site, `could not verify: ${messageOf(error)}`);
       return undefined;
     } finally {
       this.#running--;
