@@ -25,6 +25,8 @@ export type Judgement = "equal" | "differs" | "open";
 export function judge({ before, there, after }: Looks): Judgement {
   if (there.hash === before.hash || there.hash === after.hash) return "equal";
   if (before.isOnItsWay || there.isOnItsWay || after.isOnItsWay) return "open";
+  // A version goes when its tombstone has expired, which may be long after it was written for a node that was behind.
+  if (before.version && !after.version) return "open";
   if (compare(there, before) < 0 || compare(after, there) < 0) return "differs";
   if (compare(after, there) > 0) return "open";
   // One version. Where the row is gone here but not there, it may have gone since there was looked.
