@@ -50,6 +50,8 @@ export function termsOf(seed: number): Terms {
   const tables = [...chosen, LEDGER];
   const maxTransactionRows = random.pick([100_000, 100_000, 100_000, 100_000, 4, 9]);
   const ids = randomIds(random, hasUniqueWriter || decays);
+  // Two with one id overwrite each other's entry in the registry of schemas: what one is ahead with counts as unknown then.
+  const hasSchemaChanges = seed % 3 === 0 && !decays && new Set(ids).size === ids.length;
   return {
     ids,
     lazy: random.chance(0.3) ? 1 + random.below(ids.length) : undefined,
@@ -57,7 +59,7 @@ export function termsOf(seed: number): Terms {
     shards: expires ? random.pick([1, 1, 2]) : random.pick([1, 1, 2, 3, 4]),
     tables,
     hasFirstRows: random.chance(0.6),
-    schemaChanges: seed % 3 === 0 && !decays ? randomSchemaChanges(random, chosen) : [],
+    schemaChanges: hasSchemaChanges ? randomSchemaChanges(random, chosen) : [],
     versionRetentionMs: expires ? SHORT_RETENTION_MS : LONG_RETENTION_MS,
     expires,
     decays,
