@@ -55,6 +55,11 @@ const SQLITE_CONSTRAINT = 19;
 const SQLITE_MISMATCH = 20;
 const SQLITE_NOTADB = 26;
 
+interface SqlFunction {
+  /** Undefined once the connection is closed. */
+  work: ((...values: unknown[]) => Parameter) | undefined;
+}
+
 export interface OpenOptions {
   /** Refuses every write. */
   readonly readOnly?: boolean;
@@ -71,6 +76,8 @@ export class Database implements Disposable {
   #db: DatabaseSync;
   #statements = new Map<string, Statement>();
   #turn = new Mutex();
+  /** What the SQL functions do: Deno 2.9.6 keeps a function for as long as the process lives, so it must hold nothing else. */
+  #functions: SqlFunction[] = [];
 
   private constructor(path: string, db: DatabaseSync) {
     this.path = path;
@@ -153,7 +160,13 @@ export class Database implements Disposable {
 
   /** Makes a SQL function that only this connection knows. */
   defineFunction(name: string, work: (...values: unknown[]) => Parameter): void {
-    this.#db.function(name, { useBigIntArguments: true, varargs: true }, work);
+    const defined: SqlFunction = { work };
+    this.#functions.push(defined);
+    this.#db.function(
+      name,
+      { useBigIntArguments: true, varargs: true },
+      (...values) => defined.work!(...values),
+    );
   }
 
   setAuthorizer(authorizer: Authorizer): void {
@@ -214,6 +227,7 @@ export class Database implements Disposable {
 
   close(): void {
     this.#statements.clear();
+    for (const defined of this.#functions) defined.work = undefined;
     if (this.#db.isOpen) this.#db.close();
   }
 

@@ -54,6 +54,7 @@ export function julianDay(unixMs: number): number {
 export class SimApplication implements Disposable {
   readonly #db: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
+  readonly #options: SimApplicationOptions;
   #tables: readonly SimTable[];
   #captured = 0n;
 
@@ -62,7 +63,10 @@ export class SimApplication implements Disposable {
     this.#db = new DatabaseSync(path, OPTIONS);
     this.#db.exec("PRAGMA synchronous = OFF");
     // Hides SQLite's own, so that the triggers see the clock of the node that they run on.
-    this.#db.function("julianday", { varargs: true }, () => julianDay(options.clock()));
+    this.#options = options;
+    // Deno keeps the function for ever: without this all of a run would stay in memory with it.
+    const self = new WeakRef(this);
+    this.#db.function("julianday", { varargs: true }, () => julianDay(self.deref()!.#options.clock()));
     if (options.recursiveTriggers) this.#db.exec("PRAGMA recursive_triggers = ON");
   }
 
