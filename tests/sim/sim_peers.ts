@@ -25,12 +25,16 @@ export class PeerNetwork {
     return {
       find: () => Promise.resolve(isCut() ? [] : this.reachable),
       ask: async (peer, request) => {
-        for (const hop of ["request", "answer"] as const) {
+        const pass = async (): Promise<void> => {
           const { fault } = await gates.wait("ask");
           if (fault !== undefined || isCut()) throw gone(peer);
-          if (hop === "request") request = await this.#answer(peer, request);
-        }
-        return request;
+        };
+        await pass();
+        // What comes of it, a failure too, passes a gate: from there on it is this process that runs, and its timers.
+        const [answer] = await Promise.allSettled([this.#answer(peer, request)]);
+        await pass();
+        if (answer!.status === "fulfilled") return answer!.value;
+        throw answer!.reason;
       },
       serve: (peer, handler) => {
         this.#served.push({ peer, handler, process, isCut, died });
