@@ -29,7 +29,7 @@ export function readPart(batch: string | undefined, part: string | undefined): B
 }
 
 /** An unfinished batch stays this long after finished ones covered it: its parts may belong to a twin with our node id. */
-const KEEP_COVERED_NS = 3_600_000_000_000n;
+const KEEP_COVERED_NS = 24n * 3_600_000_000_000n;
 
 /**
  * Parts of batches that are not complete. They lie in the database and come with the position, so that positions always

@@ -3,7 +3,7 @@ import { CoreLab } from "../../tests/support/core_lab.ts";
 import { HEADER_BATCH, HEADER_PART, type LogMessage } from "../stream/replication_log.ts";
 import { dropCoveredBatches, readPart, WaitingBatches } from "./waiting_batches.ts";
 
-const HOUR_NS = 3_600_000_000_000n;
+const DAY_NS = 86_400_000_000_000n;
 const STREAM = "lab-1";
 
 function nameOf(first: number, last: number, node = 9): string {
@@ -20,7 +20,7 @@ async function withBatches(check: (batches: WaitingBatches, waiting: () => strin
   const dropped = async (): Promise<void> => {
     await lab.database.write(() => {
       check(new WaitingBatches(lab.database), () => {
-        dropCoveredBatches(lab.database, STREAM, 1000n + HOUR_NS + 1n);
+        dropCoveredBatches(lab.database, STREAM, 1000n + DAY_NS + 1n);
         return lab.database.all(`SELECT batch FROM "__harmonylite___batch" ORDER BY 1`).map(String);
       });
     });
@@ -62,16 +62,16 @@ Deno.test("batches of another node, of another stream, or that begin later cover
   });
 });
 
-Deno.test("a covered batch stays for an hour of stream time: its parts may be a twin's", async () => {
+Deno.test("a covered batch stays for a day of stream time: its parts may be a twin's", async () => {
   await using lab = await CoreLab.open("CREATE TABLE t (id INTEGER PRIMARY KEY)");
   await lab.database.write(() => {
     const batches = new WaitingBatches(lab.database);
     keep(batches, nameOf(10, 30));
     batches.finish(STREAM, undefined, 9n, 1n, 99n);
     const count = (): number => lab.database.count(`SELECT count(*) FROM "__harmonylite___part"`);
-    dropCoveredBatches(lab.database, STREAM, 1000n + HOUR_NS);
+    dropCoveredBatches(lab.database, STREAM, 1000n + DAY_NS);
     assert.equal(count(), 1);
-    dropCoveredBatches(lab.database, STREAM, 1000n + HOUR_NS + 1n);
+    dropCoveredBatches(lab.database, STREAM, 1000n + DAY_NS + 1n);
     assert.equal(count(), 0);
   });
 });

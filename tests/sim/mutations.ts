@@ -149,7 +149,10 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "batch-discarded-by-age",
     rule: "an unfinished batch goes when others cover it, never by age alone",
     within: 400,
-    edits: [{ file: BATCHES, find: "covered_to >= last_ts AND time < ?", replace: "time < ?" }],
+    edits: [
+      { file: BATCHES, find: "covered_to >= last_ts AND time < ?", replace: "time < ?" },
+      { file: BATCHES, find: "24n * 3_600_000_000_000n", replace: "3_600_000_000_000n" },
+    ],
   },
   {
     name: "several-in-flight",
