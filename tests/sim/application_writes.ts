@@ -136,3 +136,8 @@ export class ApplicationWrites {
     return statements;
   }
 }
+
+/** Its `x` as the row has it. */
+export function xOf({ x }: NonNullable<Statement["ledger"]>): string {
+  return x.slice(1, -1);
+}

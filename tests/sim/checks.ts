@@ -29,8 +29,6 @@ export class Checks {
   readonly #history: History;
   readonly #streams: StreamReader;
   readonly #shown = new Map<Site, Shown>();
-  /** Keys of the rows that were there before replication, by table. */
-  readonly #firstKeys: ReadonlyMap<string, readonly string[]>;
   /** What the only writer of a table had in it at the end. */
   readonly #soleWrites = new Map<string, Image>();
 
@@ -38,10 +36,6 @@ export class Checks {
     this.#world = world;
     this.#history = history;
     this.#streams = new StreamReader(world.broker);
-    const { application } = world.sites[0]!;
-    this.#firstKeys = new Map(
-      application.tables.map((table) => [table.name, [...application.image(table).keys()]]),
-    );
     for (const site of world.sites) this.look(site);
   }
 
@@ -152,10 +146,7 @@ export class Checks {
     this.#checkNothingLost(reference);
     this.#checkSoleWrites(reference);
     if (terms.expires) return;
-    for (const table of reference.application.tables) {
-      this.#checkLastWriter(reference, table);
-      this.#checkMarks(reference, table);
-    }
+    for (const table of reference.application.tables) this.#checkLastWriter(reference, table);
   }
 
   #checkNothingLost({ application }: Reference): void {
@@ -188,16 +179,6 @@ export class Checks {
       const x = image.get(key)?.x ?? undefined;
       if (this.#history.mayBeLast(table.name, key, x)) continue;
       throw new Violation(`LAST WRITER: ${table.name} (${key}) is ${x}, which was not written last`);
-    }
-  }
-
-  /** Of a row that was there at first and is gone all nodes know that it was: it has a version, or a mark in place of one. */
-  #checkMarks({ application }: Reference, table: SimTable): void {
-    const image = application.image(table);
-    const versions = readVersions(application, table);
-    for (const key of this.#firstKeys.get(table.name) ?? []) {
-      if (image.has(key) || versions.has(key)) continue;
-      throw new Violation(`MARK: ${table.name} (${key}) is gone without a trace`);
     }
   }
 }

@@ -116,3 +116,8 @@ export class History {
     return writes;
   }
 }
+
+/** What tells a captured change apart from all others of its node. */
+export function identity({ table, key, type, ts, x }: LoggedWrite): string {
+  return JSON.stringify([table, key, type, String(ts), x]);
+}

@@ -157,7 +157,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "several-in-flight",
     rule: "a node has one batch in flight for each shard",
-    within: 400,
+    within: 100,
     edits: [
       {
         file: PUBLISHER,
@@ -304,15 +304,9 @@ export const MUTATIONS: readonly Mutation[] = [
     }],
   },
   {
-    name: "displaced-without-mark",
-    rule: "a row that was displaced and never had a version leaves a mark",
-    within: 400,
-    edits: [{ file: FOLD, find: MARK, replace: "" }],
-  },
-  {
     name: "not-completed",
     rule: "where our change or an event lacks columns, the resulting row is logged anew",
-    within: 100,
+    within: 500,
     edits: [
       { file: FOLD, find: "this.#complete(plan, key, own, event);", replace: "" },
       {
@@ -403,7 +397,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "repair-of-the-lower",
     rule: "a repair gives the row with the higher version, then the one as its version has it",
-    within: 100,
+    within: 400,
     edits: [{
       file: "src/verify/judge.ts",
       find: `return here.isAsVersioned ? "here" : "there";`,

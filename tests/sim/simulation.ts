@@ -1,19 +1,17 @@
 import type { PublishFault } from "../../src/stream/memory_log.ts";
-import { GLOBAL_LOG } from "../../src/schema/names.ts";
-import { quote } from "../../src/sqlite/identifier.ts";
 import { shardOf, shardOfTable } from "../../src/wire/shard.ts";
-import { ApplicationWrites, type Statement } from "./application_writes.ts";
+import { ApplicationWrites, type Statement, xOf } from "./application_writes.ts";
 import { Checks } from "./checks.ts";
 import type { Gate, GateKind } from "./gates.ts";
-import { History } from "./history.ts";
+import { History, identity } from "./history.ts";
 import { Random } from "./random.ts";
 import { Reference } from "./reference.ts";
 import type { LoggedWrite } from "./sim_application.ts";
 import { SimWorld } from "./sim_world.ts";
 import type { Copy, Site } from "./site.ts";
 import type { SimTable } from "./tables.ts";
-import { type Step, type StepKind, stepsOf } from "./steps.ts";
-import { type Limits, randomLimits, randomSkewMs } from "./terms.ts";
+import { KIND_OF_STEP, type Step, type StepKind, stepsOf } from "./steps.ts";
+import { type Limits, limitsText, randomLimits, randomSkewMs } from "./terms.ts";
 import { makeSimDir } from "./sim_dir.ts";
 import { Verifications } from "./verifications.ts";
 import { Violation } from "./violation.ts";
@@ -34,7 +32,6 @@ const MOST_GATES_TO_VERIFY = 150;
 const MOST_GATES = 60;
 /** Where one node alone writes some tables all of its writes must arrive, so no file is replaced by a copy. */
 const COPYING: readonly StepKind[] = ["save", "restore", "relapse"];
-const KIND_OF_STEP: Partial<Record<StepKind, GateKind>> = { send: "publish", read: "read", store: "write" };
 
 /** One run from its seed: always the same. */
 export async function simulate(seed: number, steps: readonly Step[] = stepsOf(seed)): Promise<Run> {
@@ -97,7 +94,9 @@ class Simulation {
       case "crash":
         return await this.#crash(site, random);
       case "breakOff":
-        return await this.#breakOff(site, random);
+        return uniqueWriter === undefined
+          ? await this.#breakOff(site, random)
+          : await this.#burst(sites[uniqueWriter - 1]!, random);
       case "alter":
         return await this.#alter(site, random, true);
       case "cut":
@@ -195,7 +194,7 @@ class Simulation {
     const pass = (): Promise<void> =>
       this.#world.time.run(process, () => process.gates.open(gate, { fault, count }));
     if (gate.kind !== "write") return await pass();
-    const [before, pending] = [site.positions(), countPending(site)];
+    const [before, pending] = [site.positions(), site.pending];
     application.skipCaptured();
     await pass();
     const now = site.positions();
@@ -206,7 +205,7 @@ class Simulation {
       this.#checks.afterApplying(site, before, now);
     } else {
       if (this.#verifications.isRunning) this.#checks.afterApplying(site, now, now);
-      const marked = pending - countPending(site);
+      const marked = pending - site.pending;
       this.#say(site, marked > 0 ? `marks ${marked} as sent` : "writes to its own tables");
     }
   }
@@ -228,6 +227,22 @@ class Simulation {
     if (parts().length === 0) return;
     await this.#open(site, random.pick(parts()), random);
     await this.#restart(site, randomLimits(random, site.limits));
+  }
+
+  /** Writes in which rows make room for others, one after the other, each looked at by the node before any is sent. */
+  async #burst(site: Site, random: Random): Promise<void> {
+    const { gates } = site.process;
+    const tables = site.followedTables.filter(({ hasUniques }) => hasUniques);
+    for (let writes = tables.length > 0 ? 8 : 0; writes > 0; writes--) {
+      await this.#write(site, random, tables);
+      await site.process.notice();
+      for (let passed = 0; passed < MOST_GATES; passed++) {
+        const others = gates.waiting.filter(({ kind }) => kind !== "publish");
+        if (others.length === 0) break;
+        await this.#open(site, random.pick(others), random);
+      }
+    }
+    await this.#exchange(site, random);
   }
 
   async #restart(site: Site, limits: Limits): Promise<void> {
@@ -368,7 +383,7 @@ class Simulation {
       this.#checkAlive();
     }
     return this.#world.sites.some((site) =>
-      site.isSchemaBehind || countPending(site) > 0 || !this.#hasReadAll(site)
+      site.isSchemaBehind || site.pending > 0 || !this.#hasReadAll(site)
     );
   }
 
@@ -383,22 +398,3 @@ class Simulation {
 }
 
 const FAULTS: readonly PublishFault[] = ["lose-acknowledgement", "lose-message", "delay-message"];
-
-function countPending({ application }: Site): number {
-  return Number(application.all(`SELECT count(*) FROM ${quote(GLOBAL_LOG)}`)[0]![0]);
-}
-
-function limitsText({ maxBatch, maxMessageBytes, compress }: Limits): string {
-  return `with at most ${maxBatch} events or ${maxMessageBytes} bytes in a message${
-    compress ? ", compressed" : ""
-  }`;
-}
-
-function xOf({ x }: NonNullable<Statement["ledger"]>): string {
-  return x.slice(1, -1);
-}
-
-/** What tells a captured change apart from all others of its node. */
-function identity({ table, key, type, ts, x }: LoggedWrite): string {
-  return JSON.stringify([table, key, type, String(ts), x]);
-}

@@ -1,3 +1,4 @@
+import type { GateKind } from "./gates.ts";
 import { Random } from "./random.ts";
 
 /** How often each kind of step is taken. */
@@ -13,7 +14,7 @@ const WEIGHTS = {
   exchange: 5,
   late: 2,
   crash: 1,
-  /** A node dies when it has sent some parts of a batch. */
+  /** A node dies when it has sent some parts of a batch; where one alone writes it reads many writes before it sends any. */
   breakOff: 0.7,
   tick: 2,
   window: 1,
@@ -32,6 +33,13 @@ const WEIGHTS = {
 } as const;
 
 export type StepKind = keyof typeof WEIGHTS;
+
+/** What a node may do at a step of one kind. */
+export const KIND_OF_STEP: Partial<Record<StepKind, GateKind>> = {
+  send: "publish",
+  read: "read",
+  store: "write",
+};
 
 /** Whether rows go in a run. Then no file is replaced by a copy, which would take the loss to other nodes. */
 export function hasDecays(seed: number): boolean {

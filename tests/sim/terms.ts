@@ -113,3 +113,9 @@ export function termsText({ ids, tables, schemaChanges, ...others }: Terms): str
     ...others,
   });
 }
+
+export function limitsText({ maxBatch, maxMessageBytes, compress }: Limits): string {
+  return `with at most ${maxBatch} events or ${maxMessageBytes} bytes in a message${
+    compress ? ", compressed" : ""
+  }`;
+}
