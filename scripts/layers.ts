@@ -27,10 +27,10 @@ const NEIGHBOURS: readonly { from: string; to: string; reason: string }[] = [
 
 /**
  * Each package has one room that imports it, so that replacing it stays small. The exception: `nats` opens the
- * connection and `stream` speaks JetStream over it.
+ * connection, `stream` speaks JetStream over it, and `snapshot` hands it on.
  */
 const IMPORTERS: Readonly<Record<string, readonly string[]>> = {
-  "@nats-io/transport-node": ["nats", "stream"],
+  "@nats-io/transport-node": ["nats", "stream", "snapshot"],
   "@nats-io/jetstream": ["stream"],
   "node:sqlite": ["sqlite"],
   "node:zlib": ["wire"],

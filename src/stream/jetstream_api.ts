@@ -38,10 +38,15 @@ export class JetStreamApi {
   }
 
   /** What the last message of a subject holds, as the stream's leader has it. */
-  async lastMessage(stream: string, subject: string, signal: AbortSignal): Promise<Uint8Array> {
+  async lastMessage(stream: string, subject: string, signal: AbortSignal): Promise<StoredMessage> {
     const body = { last_by_subj: subject };
-    const { message } = await this.#call<StoredMessage>(`STREAM.MSG.GET.${stream}`, body, signal);
-    return Uint8Array.fromBase64(message.data ?? "");
+    const { message } = await this.#call<MessageAnswer>(`STREAM.MSG.GET.${stream}`, body, signal);
+    return { data: Uint8Array.fromBase64(message.data ?? ""), timeMs: Date.parse(message.time) };
+  }
+
+  /** Removes all messages of a subject. */
+  async purge(stream: string, subject: string, signal: AbortSignal): Promise<void> {
+    await this.#call(`STREAM.PURGE.${stream}`, { filter: subject }, signal);
   }
 
   createStream(config: Partial<StreamConfig> & { name: string }, signal: AbortSignal): Promise<StreamInfo> {
@@ -91,9 +96,16 @@ interface StreamPage {
   readonly missing?: string[] | null;
 }
 
-interface StoredMessage {
-  /** `data` in base64; left out when empty. */
-  readonly message: { readonly data?: string };
+interface MessageAnswer {
+  /** `data` in base64; left out when empty. `time` as ISO 8601 with nanoseconds. */
+  readonly message: { readonly data?: string; readonly time: string };
+}
+
+/** A message that a stream holds. */
+export interface StoredMessage {
+  readonly data: Uint8Array;
+  /** When it was stored, in Unix milliseconds. */
+  readonly timeMs: number;
 }
 
 /** Settings of a consumer in the spelling of the API; times in nanoseconds. */
@@ -101,6 +113,8 @@ export interface ConsumerSettings {
   readonly name: string;
   readonly deliver_policy: "by_start_sequence";
   readonly opt_start_seq: number;
+  /** Messages of this subject alone. */
+  readonly filter_subject?: string;
   readonly ack_policy: "none";
   readonly replay_policy: "instant";
   readonly max_deliver: number;

@@ -63,7 +63,7 @@ export class JetStreamKeyValue implements KeyValueStore, Disposable {
       const subject = `${this.#prefix}${key}`;
       const message = await this.#api.lastMessage(this.#stream, subject, signal).catch(unlessAbsent);
       // A client that removes a key puts an empty message there, which says so in its header.
-      return message === undefined || message.length === 0 ? undefined : message;
+      return message === undefined || message.data.length === 0 ? undefined : message.data;
     });
   }
 

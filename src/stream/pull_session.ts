@@ -60,15 +60,16 @@ export class PullSession implements Disposable {
     });
   }
 
-  /** Starts to deliver a stream from a sequence on. */
+  /** Starts to deliver a stream, or one subject of it, from a sequence on. */
   static async open(
     connection: NatsConnection,
     api: JetStreamApi,
-    request: { stream: string; from: number; owner: SessionOwner; signal: AbortSignal },
+    request: { stream: string; subject?: string; from: number; owner: SessionOwner; signal: AbortSignal },
   ): Promise<PullSession> {
     const session = new PullSession(connection, request.stream, request.owner);
     try {
-      await api.createConsumer(request.stream, consumerSettings(session.#name, request.from), request.signal);
+      const settings = consumerSettings(session.#name, request.from, request.subject);
+      await api.createConsumer(request.stream, settings, request.signal);
     } catch (error) {
       session[Symbol.dispose]();
       throw error;
@@ -153,11 +154,12 @@ export class PullSession implements Disposable {
   }
 }
 
-function consumerSettings(name: string, from: number): ConsumerSettings {
+function consumerSettings(name: string, from: number, subject: string | undefined): ConsumerSettings {
   return {
     name,
     deliver_policy: "by_start_sequence",
     opt_start_seq: from,
+    ...subject === undefined ? {} : { filter_subject: subject },
     ack_policy: "none",
     replay_policy: "instant",
     max_deliver: 1,

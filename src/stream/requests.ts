@@ -14,7 +14,7 @@ import {
 import { parseHeaders } from "./delivery.ts";
 import type { Link } from "./link.ts";
 
-/** How long an answer may take. */
+/** How long an answer may take, unless the owner says otherwise. */
 const ANSWER_TIMEOUT_MS = 5_000;
 
 /** Requests on their way; more wait here, in order. JetStream refuses a stream's 10,000th unstored message. */
@@ -50,6 +50,7 @@ export class Requests implements Disposable {
   readonly #inbox: string;
   readonly #subscription: Subscription;
   readonly #ignoreLink: () => void;
+  readonly #answerTimeoutMs: number;
   readonly #waiting: Request[] = [];
   readonly #pending = new Map<string, Request>();
   #pendingBytes = 0;
@@ -57,9 +58,10 @@ export class Requests implements Disposable {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
 
-  constructor(connection: NatsConnection, link: Link) {
+  constructor(connection: NatsConnection, link: Link, answerTimeoutMs: number = ANSWER_TIMEOUT_MS) {
     this.#connection = connection;
     this.#link = link;
+    this.#answerTimeoutMs = answerTimeoutMs;
     this.#inbox = createInbox();
     this.#subscription = connection.subscribe(`${this.#inbox}.*`, {
       callback: (error, message) => error === null ? this.#answer(message) : this.#failAll(error),
@@ -96,7 +98,7 @@ export class Requests implements Disposable {
     for (let next = this.#waiting[0]; next !== undefined && this.#hasRoom(next); next = this.#waiting[0]) {
       this.#waiting.shift();
       const token = String(++this.#serial);
-      next.deadline = performance.now() + ANSWER_TIMEOUT_MS;
+      next.deadline = performance.now() + this.#answerTimeoutMs;
       this.#pending.set(token, next);
       this.#pendingBytes += next.data.length;
       try {

@@ -12,13 +12,15 @@ import { messageOf, StreamError } from "../lib/errors.ts";
 
 /** Error codes of the JetStream API that something here depends on. */
 export const API_ERROR = {
+  insufficientResources: 10023,
   messageNotFound: 10037,
   streamNotFound: 10059,
   streamNameInUse: 10058,
   subjectsOverlap: 10065,
 } as const;
 
-interface Verdict {
+/** What a failure means to an operator. */
+export interface StreamVerdict {
   readonly code: string;
   readonly transient: boolean;
   readonly wording?: string;
@@ -33,7 +35,7 @@ const LIMIT_HINT = "Raise the JetStream limits of the account or the server, or 
  * Refusals of the JetStream API with a meaning for an operator, by code. Transient are those which heal without
  * this program being restarted: servers that join, limits and accounts that an operator changes.
  */
-const API_VERDICTS: Readonly<Record<number, Verdict>> = {
+const API_VERDICTS: Readonly<Record<number, StreamVerdict>> = {
   10002: { code: "RESOURCE_LIMIT", transient: true, hint: LIMIT_HINT },
   10005: { code: "NO_PEERS", transient: true, hint: REPLICAS_HINT },
   10023: { code: "NO_PEERS", transient: true, hint: REPLICAS_HINT },
@@ -63,7 +65,7 @@ const API_VERDICTS: Readonly<Record<number, Verdict>> = {
 /** Turns whatever a request ended with into a StreamError: the only place that decides what is transient. */
 export function toStreamError(action: string, error: unknown): StreamError {
   if (error instanceof StreamError) return error;
-  const { code, transient, wording, hint } = judge(error);
+  const { code, transient, wording, hint } = judgeStreamFailure(error);
   return new StreamError(code, `${action}: ${wording ?? messageOf(error)}`, {
     transient,
     cause: error,
@@ -76,7 +78,8 @@ export function isApiError(error: unknown, ...codes: number[]): boolean {
   return error instanceof JetStreamApiError && codes.includes(error.code);
 }
 
-function judge(error: unknown): Verdict {
+/** What anything that a request ended with means. */
+export function judgeStreamFailure(error: unknown): StreamVerdict {
   if (error instanceof JetStreamApiError) return judgeApi(error);
   if (error instanceof NoRespondersError) {
     return {
@@ -113,7 +116,7 @@ function judge(error: unknown): Verdict {
 }
 
 /** Codes of the table first; otherwise like HTTP: the server's own trouble passes, what it dislikes in us does not. */
-function judgeApi(error: JetStreamApiError): Verdict {
+function judgeApi(error: JetStreamApiError): StreamVerdict {
   const known = API_VERDICTS[error.code];
   if (known !== undefined) return known;
   const transient = error.status >= 500 || error.status === 408 || error.status === 429;
