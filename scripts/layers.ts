@@ -32,6 +32,8 @@ const NEIGHBOURS: readonly { from: string; to: string; reason: string }[] = [
 const IMPORTERS: Readonly<Record<string, readonly string[]>> = {
   "@nats-io/transport-node": ["nats", "stream", "snapshot"],
   "@nats-io/jetstream": ["stream"],
+  "@aws-sdk/client-s3": ["snapshot"],
+  "@smithy/fetch-http-handler": ["snapshot"],
   "node:sqlite": ["sqlite"],
   "node:zlib": ["wire"],
   "smol-toml": ["config"],

@@ -137,8 +137,8 @@ async function writeSafely(path: string, content: AsyncIterable<Uint8Array>): Pr
 
 async function* readFile(path: string): AsyncGenerator<Uint8Array> {
   using file = await Deno.open(path);
+  const buffer = new Uint8Array(READ_BYTES);
   for (;;) {
-    const buffer = new Uint8Array(READ_BYTES);
     const length = await file.read(buffer);
     if (length === null) return;
     yield buffer.subarray(0, length);

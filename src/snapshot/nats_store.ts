@@ -12,7 +12,7 @@ import {
   type StoredObject,
 } from "./store.ts";
 import { damaged, notFound, STORE_FULL, type Verdict } from "./store_error.ts";
-import { inPieces, STORE_LIMITS, type StoreLimits, Transfer } from "./transfer.ts";
+import { PieceCutter, STORE_LIMITS, type StoreLimits, Transfer } from "./transfer.ts";
 
 export interface NatsStoreSettings {
   readonly connection: NatsConnection;
@@ -35,12 +35,12 @@ export class NatsStore implements SnapshotStore {
 
   async put(name: string, content: AsyncIterable<Uint8Array>, { size, signal }: PutOptions): Promise<void> {
     using transfer = this.#transfer("put", name, signal);
+    const cutter = new PieceCutter(this.#bucket.chunkBytes);
     await transfer.run(() =>
-      this.#bucket.put(
-        name,
-        (chunkBytes) => inPieces(transfer.outgoing(content, size), chunkBytes),
-        transfer.signal,
-      )
+      this.#bucket.put(name, cutter.cut(transfer.outgoing(content, size)), {
+        onStored: (chunk) => cutter.giveBack(chunk),
+        signal: transfer.signal,
+      })
     );
   }
 

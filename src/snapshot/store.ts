@@ -12,8 +12,8 @@ export interface ObjectContent {
   /** Bytes. */
   readonly size: number;
   /**
-   * To be iterated once; stop early with `break`. It ends after `size` bytes and throws a StoreError when it would
-   * end before, so what was read to the end is whole.
+   * To be iterated once; stop early with `break`. It ends after `size` bytes, and throws a StoreError when it would end
+   * before: what was read to the end is whole. A chunk is valid until the next one is asked for.
    */
   readonly content: AsyncIterable<Uint8Array>;
 }
@@ -28,8 +28,9 @@ export interface PutOptions {
  * Where snapshots are kept: a folder of objects by name. Names begin with a letter or digit, and hold these, `.`, `_`
  * and `-`; what begins with a dot is temporary and belongs to the adapter.
  *
- * Content streams in both directions with a few megabytes held, at the pace of the slower side. Every wait has a
- * limit (`StoreLimits`). Rejections are StoreErrors without secrets, the signal's reason, or what `content` threw.
+ * Content streams in both directions at the pace of the slower side, with a few megabytes held; the memory of a chunk may
+ * be used again as soon as the next one is asked for. Every wait has a limit (`StoreLimits`). Rejections are StoreErrors
+ * without secrets, the signal's reason, or what `content` threw.
  * Adapters: nats, s3, webdav, sftp, file; `tests/contract` holds all to this contract.
  */
 export interface SnapshotStore extends AsyncDisposable {
@@ -37,7 +38,7 @@ export interface SnapshotStore extends AsyncDisposable {
   readonly description: string;
 
   /**
-   * Stores a whole object, in place of one of that name. Until it is complete, and after any failure, the old one is
+   * Stores a whole object of `size` bytes, in place of one of that name. Until it is complete, and after any failure, the old one is
    * there, whole. Leftovers of puts of that name that were killed are removed. After a transient failure at the very
    * end the new one may be there, whole as well.
    */

@@ -80,6 +80,10 @@ const NETWORK_VERDICTS: Readonly<Record<string, Verdict>> = {
   ERR_STREAM_PREMATURE_CLOSE: lost("the connection was cut"),
 };
 
+/** What Deno's fetch says; it has no codes. */
+const FETCH_CUT =
+  /error reading a body|connection (closed|reset|error)|broken pipe|end of file|unexpected eof/i;
+
 function unreachable(wording: string): Verdict {
   return { code: "UNREACHABLE", transient: true, wording, hint: UNREACHABLE_HINT };
 }
@@ -92,6 +96,7 @@ function judgeNetwork(error: unknown): Verdict | undefined {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     const known = "code" in cause ? NETWORK_VERDICTS[String(cause.code)] : undefined;
     if (known !== undefined) return known;
+    if (FETCH_CUT.test(cause.message)) return lost("the connection was cut");
     if (
       /certificate|UnknownIssuer|NotValidForName|SELF_SIGNED|CERT_/i.test(`${cause.message} ${codeOf(cause)}`)
     ) {

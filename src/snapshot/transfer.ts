@@ -8,9 +8,16 @@ export interface StoreLimits {
   readonly stallMs: number;
   /** For what the store does by itself: to put an uploaded object together, to copy one. */
   readonly finishMs: number;
+  /** A line slower than this is taken for a stalled one, where nothing is heard before a whole part has arrived. */
+  readonly slowestBytesPerSecond: number;
 }
 
-export const STORE_LIMITS: StoreLimits = { connectMs: 15_000, stallMs: 60_000, finishMs: 600_000 };
+export const STORE_LIMITS: StoreLimits = {
+  connectMs: 15_000,
+  stallMs: 60_000,
+  finishMs: 600_000,
+  slowestBytesPerSecond: 64 << 10,
+};
 
 export interface TransferOptions {
   /** `Cannot put "x" in folder "y"`. */
@@ -59,6 +66,12 @@ export class Transfer implements Disposable {
   expect(limitMs: number): void {
     this.#rest();
     this.#timer = setTimeout(() => this.#stalled.abort(stalled(this.#options.action, limitMs)), limitMs);
+  }
+
+  /** Likewise, while so many bytes are on their way of which nothing is heard until they are there. */
+  expectBytes(bytes: number): void {
+    const { stallMs, slowestBytesPerSecond } = this.#options.limits;
+    this.expect(stallMs + 1000 * bytes / slowestBytesPerSecond);
   }
 
   /** What the store is to be given: `content`, which must have `size` bytes. */
@@ -153,26 +166,63 @@ async function* abortable<T>(items: AsyncIterable<T>, signal: AbortSignal): Asyn
   }
 }
 
-/** Cuts content anew into pieces of `bytes`; the last one may be shorter. Every piece has memory of its own. */
-export async function* inPieces(
-  content: AsyncIterable<Uint8Array>,
-  bytes: number,
-): AsyncGenerator<Uint8Array> {
-  let piece = new Uint8Array(bytes);
-  let filled = 0;
-  for await (const chunk of content) {
-    for (let start = 0; start < chunk.length;) {
-      const part = chunk.subarray(start, start + bytes - filled);
-      piece.set(part, filled);
-      filled += part.length;
-      start += part.length;
-      if (filled < bytes) continue;
-      yield piece;
-      piece = new Uint8Array(bytes);
-      filled = 0;
-    }
+/**
+ * Cuts content anew into pieces of equal size; the last one may be shorter. Pieces that were given back are used again:
+ * fresh ones would pile up by the hundred megabytes before the garbage collector looks at them.
+ */
+export class PieceCutter {
+  readonly #bytes: number;
+  readonly #free: Uint8Array[] = [];
+
+  constructor(bytes: number) {
+    this.#bytes = bytes;
   }
-  if (filled > 0) yield piece.subarray(0, filled);
+
+  async *cut(content: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    let piece = this.#take();
+    let filled = 0;
+    for await (const chunk of content) {
+      for (let start = 0; start < chunk.length;) {
+        const part = chunk.subarray(start, start + this.#bytes - filled);
+        piece.set(part, filled);
+        filled += part.length;
+        start += part.length;
+        if (filled < this.#bytes) continue;
+        yield piece;
+        piece = this.#take();
+        filled = 0;
+      }
+    }
+    if (filled > 0) yield piece.subarray(0, filled);
+  }
+
+  /** Nobody looks at this piece any more. */
+  giveBack(piece: Uint8Array): void {
+    if (piece.length === this.#bytes) this.#free.push(piece);
+  }
+
+  #take(): Uint8Array {
+    return this.#free.pop() ?? new Uint8Array(this.#bytes);
+  }
+}
+
+const READ_BYTES = 256 << 10;
+
+/** What a web server answers, through one buffer: each chunk is gone when the next is asked for. */
+export async function* readBody(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const reader = body.getReader({ mode: "byob" });
+  let buffer = new ArrayBuffer(READ_BYTES);
+  try {
+    for (;;) {
+      const { done, value } = await reader.read(new Uint8Array(buffer));
+      if (done) return;
+      yield value;
+      buffer = value.buffer;
+    }
+  } finally {
+    // Nothing to do when it has ended; else the connection is of no more use.
+    await reader.cancel().catch(() => undefined);
+  }
 }
 
 function stalled(action: string, limitMs: number): StoreError {

@@ -76,19 +76,29 @@ export class ObjectBucket implements Disposable {
     this.#api = new JetStreamApi(this.#requests);
   }
 
-  /** Creates the bucket if it is missing. What had the name is replaced at the end, in one step. */
+  /** The largest chunk, in bytes. */
+  get chunkBytes(): number {
+    const maxPayload = this.#connection.info?.max_payload ?? DEFAULT_MAX_PAYLOAD;
+    return Math.min(CHUNK_BYTES, maxPayload - OVERHEAD_BYTES);
+  }
+
+  /**
+   * Creates the bucket if it is missing. What had the name is replaced at the end, in one step. `onStored` is told of
+   * each chunk that is not needed any more.
+   */
   async put(
     name: string,
-    content: (chunkBytes: number) => AsyncIterable<Uint8Array>,
-    signal: AbortSignal,
+    chunks: AsyncIterable<Uint8Array>,
+    options: { onStored: (chunk: Uint8Array) => void; signal: AbortSignal },
   ): Promise<void> {
-    await this.#ensureBucket(signal);
-    await this.#removeLeftovers(name, signal);
+    await this.#ensureBucket(options.signal);
+    await this.#removeLeftovers(name, options.signal);
     const id = `${ownerMark(name)}${nuid.next()}`;
-    const chunkBytes = Math.min(CHUNK_BYTES, this.#maxPayload - OVERHEAD_BYTES);
-    const sent = await this.#send(id, content(chunkBytes), signal);
-    const options = { max_chunk_size: chunkBytes };
-    await this.#record({ name, nuid: id, ...sent, options }, signal);
+    const sent = await this.#send(id, chunks, options);
+    await this.#record(
+      { name, nuid: id, ...sent, options: { max_chunk_size: this.chunkBytes } },
+      options.signal,
+    );
   }
 
   async find(name: string, signal: AbortSignal): Promise<BucketObject | undefined> {
@@ -143,10 +153,6 @@ export class ObjectBucket implements Disposable {
     this.#link[Symbol.dispose]();
   }
 
-  get #maxPayload(): number {
-    return this.#connection.info?.max_payload ?? DEFAULT_MAX_PAYLOAD;
-  }
-
   async #ensureBucket(signal: AbortSignal): Promise<void> {
     const found = await this.#api.streamInfo(this.#stream, signal).catch(unlessAbsent);
     if (found === undefined) await this.#api.createStream(this.#config(), signal);
@@ -156,7 +162,7 @@ export class ObjectBucket implements Disposable {
   async #send(
     id: string,
     content: AsyncIterable<Uint8Array>,
-    signal: AbortSignal,
+    { onStored, signal }: { onStored: (chunk: Uint8Array) => void; signal: AbortSignal },
   ): Promise<Pick<BucketObject, "size" | "chunks" | "digest">> {
     const hash = createHash("sha256");
     const inFlight: Promise<unknown>[] = [];
@@ -166,7 +172,7 @@ export class ObjectBucket implements Disposable {
         hash.update(chunk);
         size += chunk.length;
         chunks++;
-        const published = this.#publish(this.#chunkSubject(id), chunk, signal);
+        const published = this.#publish(this.#chunkSubject(id), chunk, signal).then(() => onStored(chunk));
         published.catch(() => undefined); // Heard of below, unless an earlier one fails before.
         inFlight.push(published);
         if (inFlight.length >= CHUNKS_IN_FLIGHT) await inFlight.shift();

@@ -1,10 +1,13 @@
+import type { NatsConnection } from "@nats-io/transport-node";
+import type { Config } from "../../src/config/config.ts";
+import { parseConfig } from "../../src/config/parse.ts";
+import { openStore } from "../../src/snapshot/open_store.ts";
 import type { SnapshotStore } from "../../src/snapshot/store.ts";
 import type { StoreLimits } from "../../src/snapshot/transfer.ts";
 
-export interface OpenOptions {
+export interface Access {
   /** Of a proxy before the server. */
   readonly port?: number;
-  readonly limits?: StoreLimits;
   /** With a password or secret key that the server does not know. */
   readonly wrongSecret?: boolean;
 }
@@ -17,20 +20,42 @@ export interface StoreLab extends AsyncDisposable {
   readonly port: number | undefined;
   /** What the messages of the store must never hold. */
   readonly secrets: readonly string[];
-  /** A store for one folder, prefix or bucket of the server. */
-  open(folder: string, options?: OpenOptions): Promise<SnapshotStore>;
+  /** Configuration for a folder, prefix or bucket of the server. */
+  toml(folder: string, access?: Access): string;
+  /** For the store that needs a connection. */
+  connect?(config: Config): Promise<NatsConnection>;
   /** What lies in the folder besides these objects. */
   leftovers(folder: string, objects: readonly string[]): Promise<string[]>;
   /** Takes away a part of what the server holds of an object. */
   damage(folder: string, name: string): Promise<void>;
-  /** A store whose server has room for `FULL_BYTES`; undefined where this machine cannot make one. */
-  openSmall(): Promise<SnapshotStore | undefined>;
+  /** Configuration for a server with room for {@link SMALL_BYTES}; undefined where this machine cannot make one. */
+  startSmall(): Promise<string | undefined>;
 }
 
-/** What a store of {@link StoreLab.openSmall} has room for, about. */
-export const SMALL_BYTES = 8 << 20;
+export const SMALL_BYTES = 16 << 20;
 
-/** The name, for a file store too, that a put uses for a moment. */
+/** Opens a store as the program does, from a configuration. */
+export async function openFrom(lab: StoreLab, toml: string, limits?: StoreLimits): Promise<SnapshotStore> {
+  const config = configOf(toml);
+  const connect = (): Promise<NatsConnection> =>
+    lab.connect?.(config) ?? Promise.reject(new Error("it needs no connection"));
+  return await openStore(config, connect, limits);
+}
+
+export function configOf(toml: string): Config {
+  return parseConfig(`db_path = "/data.db"\n${toml}`);
+}
+
 export function strangers(found: readonly string[], objects: readonly string[]): string[] {
   return found.filter((name) => !objects.includes(name));
+}
+
+/** All that is in a folder; nothing when it is not there. */
+export function namesIn(folder: string): string[] {
+  try {
+    return [...Deno.readDirSync(folder)].map(({ name }) => name);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
 }
