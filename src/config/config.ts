@@ -43,7 +43,9 @@ function secretsIn(value: string): string[] {
   const url = value.includes("://") ? URL.parse(value) : null;
   if (url === null) return [value];
   // A URL with a user alone carries a token.
-  const encoded = [url.password === "" ? url.username : url.password, url.searchParams.get("secret") ?? ""];
+  const inQuery = url.searchParams.get("secret") ?? "";
+  const inQueryAsWritten = /[?&]secret=([^&#]*)/.exec(value)?.[1] ?? "";
+  const encoded = [url.password === "" ? url.username : url.password, inQuery, inQueryAsWritten];
   return encoded.flatMap((secret) => [secret, decode(secret)]);
 }
 

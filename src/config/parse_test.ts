@@ -314,7 +314,7 @@ urls = ["nats://user:p%40ssw@host:4222", "tls://tokentoken@host"]
 user_name = "user"
 user_password = "secret1"
 [snapshot.webdav]
-url = "https://h/p?dir=/x&login=l&secret=secret2"
+url = "https://h/p?dir=/x&login=l&secret=sec%26ret2"
 [snapshot.sftp]
 url = "sftp://u:secret3@h/x"
 [snapshot.s3]
@@ -323,8 +323,9 @@ secret = "abc"
   assert.deepEqual(secretsOf(config).sort(), [
     "p%40ssw",
     "p@ssw",
+    "sec%26ret2",
+    "sec&ret2",
     "secret1",
-    "secret2",
     "secret3",
     "tokentoken",
   ]);

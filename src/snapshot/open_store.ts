@@ -24,6 +24,10 @@ export async function openStore(
       const { S3Store } = await import("./s3_store.ts");
       return new S3Store(snapshot.s3, limits);
     }
+    case "webdav": {
+      const { WebdavStore } = await import("./webdav_store.ts");
+      return new WebdavStore(snapshot.webdav, limits);
+    }
     case "file": {
       const { FileStore } = await import("./file_store.ts");
       return new FileStore(snapshot.file, limits);

@@ -190,7 +190,7 @@ export class S3Store implements SnapshotStore {
       cutter.giveBack(Body);
       return { PartNumber, ETag };
     };
-    await this.#assemble(name, transfer, async function* (upload) {
+    await this.#assemble(name, transfer, async function* (upload): Parts {
       let partNumber = 0;
       for await (const piece of pieces) {
         const number = ++partNumber;
@@ -219,8 +219,7 @@ export class S3Store implements SnapshotStore {
       return { PartNumber, ETag: CopyPartResult?.ETag };
     };
     const limits = this.#limits;
-    // deno-lint-ignore require-await -- iterated like the one above
-    await this.#assemble(to, transfer, async function* (upload) {
+    await this.#assemble(to, transfer, async function* (upload): Parts {
       for (let start = 0, partNumber = 1; start < size; start += partBytes, partNumber++) {
         const number = partNumber;
         transfer.expect(limits.finishMs);
@@ -233,7 +232,7 @@ export class S3Store implements SnapshotStore {
   async #assemble(
     name: string,
     transfer: Transfer,
-    makeParts: (upload: Upload) => AsyncIterable<() => Promise<CompletedPart>>,
+    makeParts: (upload: Upload) => Parts,
   ): Promise<void> {
     const options = { abortSignal: transfer.signal };
     const { UploadId } = await this.#client.send(
@@ -275,6 +274,8 @@ export class S3Store implements SnapshotStore {
   }
 }
 
+/** Each call sends one. */
+type Parts = AsyncGenerator<() => Promise<CompletedPart>>;
 type Upload = Place & { readonly UploadId: string | undefined };
 
 /** Runs tasks, some at a time; the results are in the order of the tasks. When it rejects, none runs any more. */

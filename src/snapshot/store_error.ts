@@ -66,7 +66,7 @@ export function notFound(action: string): StoreError {
 const UNREACHABLE_HINT =
   "Check the address in [snapshot], that the service runs, and that no firewall is between.";
 
-/** What the system says about connections, by its error codes; the deepest cause that has one counts. */
+/** What the system says about connections, by its error codes; the outermost cause that has one counts. */
 const NETWORK_VERDICTS: Readonly<Record<string, Verdict>> = {
   ECONNREFUSED: unreachable("the host refuses connections on this port"),
   ENOTFOUND: unreachable("the host name is not known"),
@@ -80,9 +80,18 @@ const NETWORK_VERDICTS: Readonly<Record<string, Verdict>> = {
   ERR_STREAM_PREMATURE_CLOSE: lost("the connection was cut"),
 };
 
-/** What Deno's fetch says; it has no codes. */
-const FETCH_CUT =
-  /error reading a body|connection (closed|reset|error)|broken pipe|end of file|unexpected eof/i;
+/** What Deno's fetch says, which has no codes; the first that matches counts. */
+const FETCH_VERDICTS: readonly (readonly [RegExp, string])[] = [
+  [/dns error/i, "ENOTFOUND"],
+  [/connection refused/i, "ECONNREFUSED"],
+  [/no route to host/i, "EHOSTUNREACH"],
+  [/network is unreachable/i, "ENETUNREACH"],
+  [/timed out/i, "ETIMEDOUT"],
+  [
+    /reading a body|connection (closed|reset|error)|broken pipe|end of file|unexpected eof|socket hang up/i,
+    "ECONNRESET",
+  ],
+];
 
 function unreachable(wording: string): Verdict {
   return { code: "UNREACHABLE", transient: true, wording, hint: UNREACHABLE_HINT };
@@ -94,22 +103,24 @@ function lost(wording: string): Verdict {
 
 function judgeNetwork(error: unknown): Verdict | undefined {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    const known = "code" in cause ? NETWORK_VERDICTS[String(cause.code)] : undefined;
-    if (known !== undefined) return known;
-    if (FETCH_CUT.test(cause.message)) return lost("the connection was cut");
-    if (
-      /certificate|UnknownIssuer|NotValidForName|SELF_SIGNED|CERT_/i.test(`${cause.message} ${codeOf(cause)}`)
-    ) {
-      return {
-        code: "CERTIFICATE",
-        transient: false,
-        wording: `the certificate of the host is not trusted (${oneLine(cause.message)})`,
-        hint:
-          "Let a known authority sign it, or name its authority's file in the environment variable DENO_CERT.",
-      };
-    }
+    const { message } = cause;
+    if (CERTIFICATE.test(`${message} ${codeOf(cause)}`)) return untrusted(oneLine(message));
+    const code = FETCH_VERDICTS.find(([text]) => text.test(message))?.[1] ?? codeOf(cause);
+    if (NETWORK_VERDICTS[code] !== undefined) return NETWORK_VERDICTS[code];
   }
   return undefined;
+}
+
+const CERTIFICATE = /certificate|UnknownIssuer|NotValidForName|SELF_SIGNED|CERT_/i;
+
+function untrusted(reason: string): Verdict {
+  return {
+    code: "CERTIFICATE",
+    transient: false,
+    wording: `the certificate of the host is not trusted (${reason})`,
+    hint:
+      "Let a known authority sign it, or name its authority's file in the environment variable DENO_CERT.",
+  };
 }
 
 function codeOf(error: Error): string {

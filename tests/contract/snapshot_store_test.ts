@@ -8,6 +8,7 @@ import { eventually } from "../support/eventually.ts";
 import { startFileLab } from "./file_store_lab.ts";
 import { startNatsLab } from "./nats_store_lab.ts";
 import { startS3Lab } from "./s3_store_lab.ts";
+import { startWebdavLab } from "./webdav_store_lab.ts";
 import { type Access, configOf, openFrom, type StoreLab } from "./snapshot_store_lab.ts";
 
 const LARGE_BYTES = 20 << 20;
@@ -195,7 +196,7 @@ const CASES: Record<string, Case> = {
     const failure = await put(store, NAME, LARGE).catch((error) => error);
     assert.ok(failure instanceof StoreError, String(failure));
     console.log(`    ${failure.message}`);
-    assert.equal(failure.code, "STORE_FULL");
+    assert.equal(failure.code, lab.fullCode);
     await assertHolds(store, { [NAME]: OLD });
     await put(store, NAME, NEW);
     await assertHolds(store, { [NAME]: NEW });
@@ -286,16 +287,15 @@ const LABS: Record<string, () => Promise<StoreLab>> = {
   file: startFileLab,
   nats: startNatsLab,
   s3: startS3Lab,
+  webdav: startWebdavLab,
 };
 
 for (const [kind, start] of Object.entries(LABS)) {
   Deno.test(`snapshot store ${kind}: the contract`, async (t) => {
     await using lab = await start();
     console.log(`snapshot store ${kind}: ${lab.adapter}`);
-    assert.deepEqual(
-      secretsOf(configOf(lab.toml("any"))).filter((secret) => lab.secrets.includes(secret)),
-      lab.secrets,
-    );
+    const known = secretsOf(configOf(lab.toml("any")));
+    for (const secret of lab.secrets) assert.ok(known.includes(secret), "the log would not redact a secret");
     const cases = { ...CASES, ...lab.port === undefined ? {} : CONNECTION_CASES };
     for (const [index, [name, run]] of Object.entries(cases).entries()) {
       await t.step(name, () => run(lab, `case-${index}`));
