@@ -34,6 +34,7 @@ const IMPORTERS: Readonly<Record<string, readonly string[]>> = {
   "@nats-io/jetstream": ["stream"],
   "@aws-sdk/client-s3": ["snapshot"],
   "@smithy/fetch-http-handler": ["snapshot"],
+  "ssh2": ["snapshot"],
   "node:sqlite": ["sqlite"],
   "node:zlib": ["wire"],
   "smol-toml": ["config"],

@@ -196,16 +196,30 @@ export const SCHEMA = section("", {
         }),
       }),
       sftp: section('For store = "sftp".', {
-        url: text({ default: "", secret: true, help: "`sftp://user:password@host:port/folder`" }),
+        url: text({
+          default: "",
+          secret: true,
+          help:
+            "`sftp://user:password@host:port/folder`, with each part encoded as in any URL; `/~/folder` lies in the user's home.",
+        }),
         key_file: path({
           default: "",
           file: "must exist",
           help: "Private key, instead of a password in the URL.",
         }),
+        key_passphrase: text({ default: "", secret: true, help: "What the private key is encrypted with." }),
         known_hosts: path({
           default: "",
           file: "must exist",
-          help: "File with the keys of known hosts, as ssh keeps it.",
+          help:
+            "File with the keys of known hosts, as ssh keeps it. A host whose key is neither there nor in host_key is refused.",
+        }),
+        host_key: text({
+          default: "",
+          form: /^(SHA256:[A-Za-z0-9+/]{43}=?)?$/,
+          formText: "a fingerprint such as SHA256:…, as `ssh-keygen -lf` prints it",
+          help:
+            "Fingerprint of the host's key, instead of known_hosts; the message that refuses the host names it.",
         }),
       }),
       file: section('A folder, for store = "file".', {

@@ -28,11 +28,13 @@ export async function openStore(
       const { WebdavStore } = await import("./webdav_store.ts");
       return new WebdavStore(snapshot.webdav, limits);
     }
+    case "sftp": {
+      const { SftpStore } = await import("./sftp_store.ts");
+      return new SftpStore(snapshot.sftp, limits);
+    }
     case "file": {
       const { FileStore } = await import("./file_store.ts");
       return new FileStore(snapshot.file, limits);
     }
-    default:
-      throw new Error(`Cannot open snapshot store "${snapshot.store}"`);
   }
 }

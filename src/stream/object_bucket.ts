@@ -184,6 +184,7 @@ export class ObjectBucket implements Disposable {
       }
       return { size, chunks, digest: digestOf(hash.digest()) };
     } catch (error) {
+      await Promise.allSettled(inFlight); // What arrives after the purge would stay.
       const tidying = AbortSignal.timeout(TIDYING_MS);
       // When this fails too, the next put of the name does it.
       await this.#api.purge(this.#stream, this.#chunkSubject(id), tidying).catch(() => undefined);

@@ -18,7 +18,7 @@ export async function startFileLab(): Promise<StoreLab> {
     },
     leftovers: (folder, objects) => Promise.resolve(strangers(namesIn(temp.file(folder)), objects)),
     damage: (folder, name) => Deno.truncate(temp.file(`${folder}/${name}`), 1_000_000),
-    fullCode: "STORE_FULL",
+    fullCodes: ["STORE_FULL"],
     startSmall: async () => {
       const disk = await mountSmallDisk(SMALL_BYTES);
       return disk === undefined ? undefined : tomlOf(stack.use(disk).path);

@@ -55,7 +55,7 @@ export async function startNatsLab(): Promise<StoreLab> {
     damage: async (bucket) => {
       await streams.deleteMessage(`OBJ_${bucket}`, 5);
     },
-    fullCode: "STORE_FULL",
+    fullCodes: ["STORE_FULL"],
     startSmall: async () => {
       const small = stack.use(await startNatsServer({ config: serverConfig(`${SMALL_BYTES >> 20}MB`) }));
       return tomlOf(small.port, "small");

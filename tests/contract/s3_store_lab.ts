@@ -89,7 +89,7 @@ export async function startS3Lab(): Promise<StoreLab> {
         }
       }
     },
-    fullCode: "STORE_FULL",
+    fullCodes: ["STORE_FULL"],
     startSmall: async () => {
       const disk = await mountSmallDisk(SMALL_BYTES + MINIO_BYTES);
       if (disk === undefined) return undefined;

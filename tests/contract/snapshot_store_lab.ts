@@ -29,7 +29,7 @@ export interface StoreLab extends AsyncDisposable {
   /** Takes away a part of what the server holds of an object. */
   damage(folder: string, name: string): Promise<void>;
   /** What a put is called that finds no room. */
-  readonly fullCode: string;
+  readonly fullCodes: readonly string[];
   /** Configuration for a server with room for {@link SMALL_BYTES}; undefined where this machine cannot make one. */
   startSmall(): Promise<string | undefined>;
 }

@@ -9,6 +9,7 @@ import { startFileLab } from "./file_store_lab.ts";
 import { startNatsLab } from "./nats_store_lab.ts";
 import { startS3Lab } from "./s3_store_lab.ts";
 import { startWebdavLab } from "./webdav_store_lab.ts";
+import { startSftpLab } from "./sftp_store_lab.ts";
 import { type Access, configOf, openFrom, type StoreLab } from "./snapshot_store_lab.ts";
 
 const LARGE_BYTES = 20 << 20;
@@ -196,7 +197,7 @@ const CASES: Record<string, Case> = {
     const failure = await put(store, NAME, LARGE).catch((error) => error);
     assert.ok(failure instanceof StoreError, String(failure));
     console.log(`    ${failure.message}`);
-    assert.equal(failure.code, lab.fullCode);
+    assert.ok(lab.fullCodes.includes(failure.code), failure.code);
     await assertHolds(store, { [NAME]: OLD });
     await put(store, NAME, NEW);
     await assertHolds(store, { [NAME]: NEW });
@@ -288,10 +289,13 @@ const LABS: Record<string, () => Promise<StoreLab>> = {
   nats: startNatsLab,
   s3: startS3Lab,
   webdav: startWebdavLab,
+  sftp: startSftpLab,
 };
 
 for (const [kind, start] of Object.entries(LABS)) {
-  Deno.test(`snapshot store ${kind}: the contract`, async (t) => {
+  // ssh2 has a decipher for each packet, which Deno keeps when the connection is cut within one.
+  const sanitizeResources = kind !== "sftp";
+  Deno.test({ name: `snapshot store ${kind}: the contract`, sanitizeResources }, async (t) => {
     await using lab = await start();
     console.log(`snapshot store ${kind}: ${lab.adapter}`);
     const known = secretsOf(configOf(lab.toml("any")));

@@ -9,13 +9,27 @@ const LOGIN = "keeper";
 /** With what has a meaning in URLs. */
 const SECRET = "dav&p@ss:w0rd%/#";
 
+/** It would have read a damaged object before the damage. */
+const READ_AHEAD = ["--buffer-size", "0"];
+
 async function startRclone(dir: string): Promise<StoreServer> {
   return await startStoreServer({
     name: "rclone",
     command: await findRclone(),
     args: (
       port,
-    ) => ["serve", "webdav", dir, "--addr", `127.0.0.1:${port}`, "--user", LOGIN, "--pass", SECRET],
+    ) => [
+      "serve",
+      "webdav",
+      dir,
+      "--addr",
+      `127.0.0.1:${port}`,
+      "--user",
+      LOGIN,
+      "--pass",
+      SECRET,
+      ...READ_AHEAD,
+    ],
     env: { RCLONE_CONFIG: `${dir}/../rclone.conf` },
   });
 }
@@ -46,8 +60,8 @@ export async function startWebdavLab(): Promise<StoreLab> {
     leftovers: (folder, objects) =>
       Promise.resolve(strangers(namesIn(temp.file(`data/clusters/${folder}`)), objects)),
     damage: (folder, name) => Deno.truncate(temp.file(`data/clusters/${folder}/${name}`), 1_000_000),
-    // Go's WebDAV server has this status for any failure to write.
-    fullCode: "UPLOAD_REFUSED",
+    // Go's WebDAV server answers any failure to write with one status, and hangs up, which may overtake the answer.
+    fullCodes: ["UPLOAD_REFUSED", "CONNECTION_LOST"],
     startSmall: async () => {
       const disk = await mountSmallDisk(SMALL_BYTES);
       return disk === undefined
