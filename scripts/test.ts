@@ -12,6 +12,7 @@
 import { findNatsServer } from "../src/nats/server_binary.ts";
 import { messageOf } from "../src/lib/errors.ts";
 import { startProcess, type TestProcess } from "../tests/support/process.ts";
+import { fetchStorePrograms } from "../tests/support/store_programs.ts";
 import { findAncestors } from "./ancestors.ts";
 import { GATE_MARK, killStrays } from "./strays.ts";
 
@@ -55,7 +56,7 @@ class Gate {
 
   async run(args: readonly string[]): Promise<void> {
     try {
-      if (!await this.#setUp()) return;
+      if (!await this.#setUp(args)) return;
       if (args.length === 0) await this.#runChecks();
       await this.#runTests(args);
     } finally {
@@ -64,7 +65,7 @@ class Gate {
     }
   }
 
-  async #setUp(): Promise<boolean> {
+  async #setUp(args: readonly string[]): Promise<boolean> {
     heading("set up");
     const { deno, typescript, v8 } = Deno.version;
     say(
@@ -72,6 +73,8 @@ class Gate {
     );
     try {
       this.#natsServer = await findNatsServer({ log: say, signal: this.#signal });
+      // Chosen tests look for them themselves: few need them, and the first time Go builds one for minutes.
+      if (args.length === 0) await fetchStorePrograms({ log: say, signal: this.#signal });
       return true;
     } catch (error) {
       this.#fail(messageOf(error));

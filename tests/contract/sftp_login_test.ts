@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import type { SnapshotStore } from "../../src/snapshot/store.ts";
-import { runProgram } from "../support/process.ts";
 import { makeTempDir } from "../support/temp.ts";
-import { type SftpLab, startSftpLab } from "./sftp_store_lab.ts";
+import { type SftpLab, sshKeygen, startSftpLab } from "./sftp_store_lab.ts";
 import { openFrom } from "./snapshot_store_lab.ts";
 
 const never = new AbortController().signal;
@@ -46,7 +45,7 @@ Deno.test("SFTP: a private key lets in without a password, an encrypted one with
   await assertRefused(lab, { ...encrypted, key_passphrase: "not this one" }, "BAD_KEY", lab.encryptedKeyFile);
   await using temp = await makeTempDir();
   const stranger = temp.file("key");
-  await runProgram("ssh-keygen", ["-q", "-t", "rsa", "-N", "", "-f", stranger]);
+  await sshKeygen("-q", "-t", "rsa", "-N", "", "-f", stranger);
   await assertRefused(lab, { ...trusted, key_file: stranger }, "LOGIN_REFUSED", "does not accept the user");
 });
 
@@ -65,7 +64,7 @@ Deno.test("SFTP: a host is refused unless its key is the configured one", async 
   await assertRefused(lab, { known_hosts: known, host_key: lab.fingerprint }, "HOST_KEY", "revoked");
   await Deno.writeTextFile(known, `${lab.knownHost}\n`);
   await assertLetIn(lab, { known_hosts: known });
-  await runProgram("ssh-keygen", ["-H", "-f", known]);
+  await sshKeygen("-H", "-f", known);
   assert.match(await Deno.readTextFile(known), /^\|1\|/);
   await assertLetIn(lab, { known_hosts: known });
 });

@@ -29,7 +29,7 @@ export interface SftpLab extends StoreLab {
  */
 async function startSshd(dir: string): Promise<StoreServer> {
   const root = await findOpenSsh();
-  const libraries = `${root}/usr/lib/x86_64-linux-gnu`;
+  const libraries = `${root}/usr/lib/${Deno.build.arch}-linux-gnu`;
   const ids = `${Deno.uid()}:${Deno.gid()}`;
   await Deno.writeTextFile(
     `${dir}/passwd`,
@@ -63,14 +63,19 @@ async function startSshd(dir: string): Promise<StoreServer> {
   });
 }
 
+/** OpenSSH's program for keys and `known_hosts` files. */
+export async function sshKeygen(...args: string[]): Promise<string> {
+  return await runProgram(`${await findOpenSsh()}/usr/bin/ssh-keygen`, args);
+}
+
 async function makeKeys(dir: string, passphrase: string): Promise<void> {
   const make = (name: string, phrase: string): Promise<string> =>
-    runProgram("ssh-keygen", ["-q", "-t", "ed25519", "-N", phrase, "-f", `${dir}/${name}`]);
+    sshKeygen("-q", "-t", "ed25519", "-N", phrase, "-f", `${dir}/${name}`);
   await make("host_key", "");
   await make("user_key", "");
   await Deno.copyFile(`${dir}/user_key`, `${dir}/encrypted_key`);
   await Deno.chmod(`${dir}/encrypted_key`, 0o600);
-  await runProgram("ssh-keygen", ["-q", "-p", "-P", "", "-N", passphrase, "-f", `${dir}/encrypted_key`]);
+  await sshKeygen("-q", "-p", "-P", "", "-N", passphrase, "-f", `${dir}/encrypted_key`);
 }
 
 export async function startSftpLab(): Promise<SftpLab> {
@@ -82,7 +87,7 @@ export async function startSftpLab(): Promise<SftpLab> {
   const { port } = starting.use(await startSshd(temp.path));
   const stack = starting.move();
   const [type, key] = (await Deno.readTextFile(temp.file("host_key.pub"))).split(" ");
-  const fingerprint = (await runProgram("ssh-keygen", ["-lf", temp.file("host_key.pub")])).split(" ")[1] ??
+  const fingerprint = (await sshKeygen("-lf", temp.file("host_key.pub"))).split(" ")[1] ??
     "";
   const url = (path: string, password = PASSWORD, toPort = port): string =>
     `sftp://${USER}:${encodeURIComponent(password)}@127.0.0.1:${toPort}${path}`;

@@ -5,12 +5,8 @@ import { StoreError } from "../../src/snapshot/store_error.ts";
 import { STORE_LIMITS } from "../../src/snapshot/transfer.ts";
 import { CuttingProxy } from "../support/cutting_proxy.ts";
 import { eventually } from "../support/eventually.ts";
-import { startFileLab } from "./file_store_lab.ts";
-import { startNatsLab } from "./nats_store_lab.ts";
-import { startS3Lab } from "./s3_store_lab.ts";
-import { startWebdavLab } from "./webdav_store_lab.ts";
-import { startSftpLab } from "./sftp_store_lab.ts";
 import { type Access, configOf, openFrom, type StoreLab } from "./snapshot_store_lab.ts";
+import { STORE_LABS } from "./store_labs.ts";
 
 const LARGE_BYTES = 20 << 20;
 const NAME = "snapshot.db";
@@ -284,15 +280,7 @@ async function assertFailsInPassing(lab: StoreLab, work: Promise<unknown>): Prom
   for (const secret of lab.secrets) assert.ok(!failure.message.includes(secret));
 }
 
-const LABS: Record<string, () => Promise<StoreLab>> = {
-  file: startFileLab,
-  nats: startNatsLab,
-  s3: startS3Lab,
-  webdav: startWebdavLab,
-  sftp: startSftpLab,
-};
-
-for (const [kind, start] of Object.entries(LABS)) {
+for (const [kind, start] of Object.entries(STORE_LABS)) {
   // ssh2 has a decipher for each packet, which Deno keeps when the connection is cut within one.
   const sanitizeResources = kind !== "sftp";
   Deno.test({ name: `snapshot store ${kind}: the contract`, sanitizeResources }, async (t) => {

@@ -150,12 +150,13 @@ export function startProcess(options: SpawnOptions): TestProcess {
 export async function runProgram(
   command: string,
   args: readonly string[],
-  options: { input?: string; cwd?: string; env?: Record<string, string> } = {},
+  options: { input?: string; cwd?: string; env?: Record<string, string>; signal?: AbortSignal } = {},
 ): Promise<string> {
   const child = new Deno.Command(command, {
     args: [...args],
     ...options.cwd === undefined ? {} : { cwd: options.cwd },
     ...options.env === undefined ? {} : { env: options.env },
+    ...options.signal === undefined ? {} : { signal: options.signal },
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",

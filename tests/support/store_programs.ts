@@ -7,51 +7,64 @@ import { findProgram } from "../../src/lib/programs.ts";
 import { defaultCacheDir } from "../../src/nats/server_binary.ts";
 import { runProgram } from "./process.ts";
 
-type Log = (line: string) => void;
+interface Options {
+  /** Takes one line for each step. */
+  readonly log?: (line: string) => void;
+  readonly signal?: AbortSignal;
+}
 
 /** One way to a program; throws when it does not lead there. */
 interface Way {
   readonly name: string;
-  readonly find: () => string | Promise<string>;
+  readonly find: (signal?: AbortSignal) => string | Promise<string>;
 }
 
 const MINIO_VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c";
 const RCLONE_VERSION = "v1.76.0";
 
 /** An S3 server. Go builds it in five minutes on two cores, once. */
-export function findMinio(log: Log = () => {}): Promise<string> {
+export function findMinio(options: Options = {}): Promise<string> {
   const cached = `minio-${MINIO_VERSION.slice(-12)}`;
-  return findFirst("minio", log, [
+  return findFirst("minio", options, [
     { name: "PATH", find: () => onPath("minio") },
     { name: "cache", find: () => inCache(cached) },
-    { name: "go install", find: () => buildWithGo("github.com/minio/minio", MINIO_VERSION, "minio", cached) },
+    {
+      name: "go install",
+      find: (signal) => buildWithGo("github.com/minio/minio", MINIO_VERSION, cached, signal),
+    },
   ]);
 }
 
 /** A WebDAV server. Debian's is older but there in seconds. */
-export function findRclone(log: Log = () => {}): Promise<string> {
+export function findRclone(options: Options = {}): Promise<string> {
   const cached = `rclone-${RCLONE_VERSION}`;
-  return findFirst("rclone", log, [
+  return findFirst("rclone", options, [
     { name: "PATH", find: () => onPath("rclone") },
     { name: "cache", find: () => inCache(cached) },
     { name: "cache", find: () => inCache("rclone-debian/usr/bin/rclone") },
     { name: "Debian package", find: () => unpack(["rclone"], "rclone-debian", "usr/bin/rclone") },
     {
       name: "go install",
-      find: () => buildWithGo("github.com/rclone/rclone", RCLONE_VERSION, "rclone", cached),
+      find: (signal) => buildWithGo("github.com/rclone/rclone", RCLONE_VERSION, cached, signal),
     },
   ]);
 }
 
 const SSHD = "usr/sbin/sshd";
-const SSH_PACKAGES = ["openssh-server", "openssh-sftp-server", "libwrap0", "libnss-wrapper"];
+const SSH_PACKAGES = [
+  "openssh-client",
+  "openssh-server",
+  "openssh-sftp-server",
+  "libwrap0",
+  "libnss-wrapper",
+];
 
 /**
- * Folder with OpenSSH's server as Debian lays it out (`usr/sbin/sshd`, `usr/lib/openssh/sftp-server`) and with
+ * Folder with OpenSSH as Debian lays it out (`usr/sbin/sshd`, `usr/lib/openssh/sftp-server`, `usr/bin/ssh-keygen`) and with
  * libnss-wrapper, which lets it know users of a test.
  */
-export async function findOpenSsh(log: Log = () => {}): Promise<string> {
-  const sshd = await findFirst("openssh-server", log, [
+export async function findOpenSsh(options: Options = {}): Promise<string> {
+  const sshd = await findFirst("openssh-server", options, [
     { name: "cache", find: () => inCache(`openssh-debian/${SSHD}`) },
     { name: "Debian package", find: () => unpack(SSH_PACKAGES, "openssh-debian", SSHD) },
   ]);
@@ -59,18 +72,23 @@ export async function findOpenSsh(log: Log = () => {}): Promise<string> {
 }
 
 /** All of them, so that the tests find them in the cache. */
-export async function fetchStorePrograms(log: Log): Promise<void> {
-  await findOpenSsh(log);
-  await findRclone(log);
-  await findMinio(log);
+export async function fetchStorePrograms(options: Options): Promise<void> {
+  await findOpenSsh(options);
+  await findRclone(options);
+  await findMinio(options);
 }
 
-async function findFirst(program: string, log: Log, ways: readonly Way[]): Promise<string> {
+async function findFirst(
+  program: string,
+  { log = () => {}, signal }: Options,
+  ways: readonly Way[],
+): Promise<string> {
   const attempts: string[] = [];
   for (const { name, find } of ways) {
+    signal?.throwIfAborted();
     const start = performance.now();
     try {
-      const path = await find();
+      const path = await find(signal);
       const seconds = Math.round((performance.now() - start) / 1000);
       log(`${program}: ${name}: ${path}${seconds > 0 ? `, after ${seconds} s` : ""}`);
       return path;
@@ -96,13 +114,17 @@ async function inCache(name: string): Promise<string> {
 }
 
 /** Go checks the module against its public checksum database. */
-async function buildWithGo(module: string, version: string, name: string, cached: string): Promise<string> {
+async function buildWithGo(
+  module: string,
+  version: string,
+  cached: string,
+  signal: AbortSignal | undefined,
+): Promise<string> {
   const go = onPath("go");
   return await place(cached, async (dir) => {
-    await runProgram(go, ["install", `${module}@${version}`], {
-      env: { GOBIN: dir, GOFLAGS: "-trimpath", CGO_ENABLED: "0" },
-    });
-    return `${dir}/${name}`;
+    const env = { GOBIN: dir, GOFLAGS: "-trimpath", CGO_ENABLED: "0" };
+    await runProgram(go, ["install", `${module}@${version}`], { env, ...signal && { signal } });
+    return `${dir}/${module.split("/").at(-1)}`;
   });
 }
 
