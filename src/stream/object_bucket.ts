@@ -2,10 +2,9 @@ import { createHash } from "node:crypto";
 import type { PubAck, StreamConfig } from "@nats-io/jetstream";
 import { ConnectionError, headers, type MsgHdrs, type NatsConnection, nuid } from "@nats-io/transport-node";
 import { messageOf, StreamError, WireError } from "../lib/errors.ts";
-import { toLogMessage } from "./delivery.ts";
+import { ChunkQueue } from "./chunk_queue.ts";
 import { JetStreamApi, parseAnswer, type StoredMessage } from "./jetstream_api.ts";
 import { Link } from "./link.ts";
-import { MessageBuffer } from "./message_buffer.ts";
 import { PULL_BYTES, PullSession } from "./pull_session.ts";
 import { Requests } from "./requests.ts";
 import { API_ERROR, isApiError } from "./transience.ts";
@@ -251,26 +250,24 @@ export class ObjectBucket implements Disposable {
 
   /** One subject, message by message; waits for as long as the server has nothing to send. */
   async *#consume(subject: string, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-    const buffer = new MessageBuffer(() => session.pull());
+    const queue = new ChunkQueue(() => session.pull());
     using session = await PullSession.open(this.#connection, this.#api, {
       ...{ stream: this.#stream, subject, from: 1, signal },
       owner: {
-        deliver: (delivery, message) => {
-          buffer.push(toLogMessage(message, delivery));
+        deliver: (_delivery, message) => {
+          queue.push(message.data);
           return true;
         },
-        hasRoom: () => buffer.bytes <= PULL_BYTES / 2,
+        hasRoom: () => queue.bytes <= PULL_BYTES / 2,
       },
     });
     const onAbort = (): void => session.lose(signal.reason);
     const ignoreLink = this.#link.listen({ disconnected: () => session.lose() });
     signal.addEventListener("abort", onAbort, { once: true });
     if (signal.aborted || !this.#link.up) session.lose();
-    void session.lost.then((reason) => buffer.fail(reason ?? new ConnectionError("connection lost")));
+    void session.lost.then((reason) => queue.fail(reason ?? new ConnectionError("connection lost")));
     try {
-      for await (const messages of buffer) {
-        for (const { data } of messages) yield data;
-      }
+      yield* queue;
     } finally {
       ignoreLink();
       signal.removeEventListener("abort", onAbort);

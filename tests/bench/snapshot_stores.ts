@@ -53,7 +53,7 @@ async function measure(verb: string, toml: string, megabytes: number): Promise<C
 }
 
 async function runChild([verb, megabytes, toml = ""]: readonly string[]): Promise<number> {
-  const size = Number(megabytes) << 20 >>> 0;
+  const size = Number(megabytes) * (1 << 20);
   const signal = new AbortController().signal;
   await using stack = new AsyncDisposableStack();
   const config = configOf(toml);
