@@ -81,7 +81,7 @@ export class NatsStore implements SnapshotStore {
 
   #transfer(verb: string, name: string | undefined, signal: AbortSignal): Transfer {
     const action = describeAction(verb, name, this.description);
-    return new Transfer({ action, judge, limits: this.#limits, signal });
+    return new Transfer({ action, judge, limits: this.#limits, signal, leavesGarbage: true });
   }
 }
 

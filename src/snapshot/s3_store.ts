@@ -16,6 +16,7 @@ import {
   UploadPartCopyCommand,
 } from "@aws-sdk/client-s3";
 import { FetchHttpHandler } from "@smithy/fetch-http-handler";
+import { endpointUrl, regionOf } from "./s3_address.ts";
 import { judgeS3, statusOf } from "./s3_errors.ts";
 import {
   describeAction,
@@ -38,8 +39,6 @@ const PARTS_IN_FLIGHT = 2;
 /** S3 copies no more in one request. */
 const MAX_COPY_BYTES = 5 * 1024 * MIB;
 const COPY_PART_BYTES = 1024 * MIB;
-/** What MinIO and most others take; AWS names the region in the host. */
-const DEFAULT_REGION = "us-east-1";
 /** A put that has failed may take so long to remove what it has sent. */
 const TIDYING_MS = 5_000;
 
@@ -312,18 +311,6 @@ function makeClientConfig(settings: S3StoreSettings): S3ClientConfig {
       },
     },
   };
-}
-
-/** With its scheme; AWS is always spoken to over TLS. */
-export function endpointUrl({ endpoint, useSsl }: Pick<S3StoreSettings, "endpoint" | "useSsl">): string {
-  if (/^https?:\/\//.test(endpoint)) return endpoint;
-  const isAws = /(^|\.)amazonaws\.com(\.cn)?(:\d+)?$/.test(endpoint);
-  return `${useSsl || isAws ? "https" : "http"}://${endpoint}`;
-}
-
-/** `s3.eu-west-1.amazonaws.com` and the like name their region. */
-export function regionOf(endpoint: string): string {
-  return /\bs3[.-]([a-z]{2}(?:-[a-z]+)+-\d)\./.exec(endpoint)?.[1] ?? DEFAULT_REGION;
 }
 
 function unlessAbsent(error: unknown): undefined {

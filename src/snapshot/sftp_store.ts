@@ -108,7 +108,7 @@ export class SftpStore implements SnapshotStore {
 
   #transfer(verb: string, name: string | undefined, signal: AbortSignal): Transfer {
     const action = describeAction(verb, name, this.description);
-    return new Transfer({ action, judge, limits: this.#limits, signal });
+    return new Transfer({ action, judge, limits: this.#limits, signal, leavesGarbage: true });
   }
 
   #connect({ action, signal }: Pick<Transfer, "action" | "signal">): Promise<SftpSession> {

@@ -25,7 +25,14 @@ export interface TransferOptions {
   readonly judge: Judge;
   readonly limits: StoreLimits;
   readonly signal: AbortSignal;
+  /** The client library takes fresh memory for what passes through it. */
+  readonly leavesGarbage?: boolean;
 }
+
+/** So much may pass before the garbage collector is told to look … */
+const UNCOLLECTED_BYTES = 4 << 20;
+/** … which it does when so much was asked for: its own limit. */
+const COLLECTOR_LIMIT_BYTES = 64 << 20;
 
 /**
  * One operation on a store: ends it when it is aborted or stalls, and turns its failures into StoreErrors.
@@ -36,6 +43,7 @@ export class Transfer implements Disposable {
   readonly #options: TransferOptions;
   readonly #stalled = new AbortController();
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #uncollected = 0;
   #sourceFailure: { readonly error: unknown } | undefined;
   /** Aborted when the caller loses interest and when the store stalls. */
   readonly signal: AbortSignal;
@@ -83,6 +91,7 @@ export class Transfer implements Disposable {
       sent += chunk.length;
       if (sent > size) throw wrongSize(action, size, `more than ${size}`);
       this.expect(limits.stallMs);
+      this.#collectGarbage(chunk.length);
       yield chunk;
       this.#rest();
     }
@@ -99,6 +108,7 @@ export class Transfer implements Disposable {
       this.expect(limits.stallMs);
       for await (const chunk of abortable(content, this.signal)) {
         received += chunk.length;
+        this.#collectGarbage(chunk.length);
         this.#rest();
         if (chunk.length > 0) yield chunk;
         this.expect(limits.stallMs);
@@ -117,6 +127,19 @@ export class Transfer implements Disposable {
 
   #rest(): void {
     clearTimeout(this.#timer);
+  }
+
+  /**
+   * V8 collects when 64 MB of buffers were asked for since the last time, and by then it is behind: a transfer holds 100 to
+   * 150 MB. There is no way to ask it from inside, but memory that is asked for counts, and unless it is touched costs nothing.
+   * 2 GB from SFTP: 160 in place of 218 MB resident.
+   */
+  #collectGarbage(passedBytes: number): void {
+    if (!this.#options.leavesGarbage) return;
+    this.#uncollected += passedBytes;
+    if (this.#uncollected < UNCOLLECTED_BYTES) return;
+    this.#uncollected = 0;
+    new ArrayBuffer(COLLECTOR_LIMIT_BYTES);
   }
 
   /** Its errors are its own: the caller gets them as they are. */
