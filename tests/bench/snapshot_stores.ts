@@ -9,7 +9,6 @@ import { connectToNats } from "../../src/nats/connection.ts";
 import { openStore } from "../../src/snapshot/open_store.ts";
 import { messageOf } from "../../src/lib/errors.ts";
 import { configOf } from "../contract/snapshot_store_lab.ts";
-import { STORE_LABS } from "../contract/store_labs.ts";
 import { runProgram } from "../support/process.ts";
 import { processFigures } from "./process_figures.ts";
 
@@ -25,6 +24,8 @@ interface ChildFigures {
 
 async function main(args: readonly string[]): Promise<number> {
   if (args[0] === "--child") return await runChild(args.slice(1));
+  // Here, as the child must not load the client of each store.
+  const { STORE_LABS } = await import("../contract/store_labs.ts");
   const megabytes = Number(args[0] ?? DEFAULT_MB);
   const kinds = args.length > 1 ? args.slice(1) : Object.keys(STORE_LABS);
   for (const kind of kinds) {
