@@ -2,6 +2,7 @@ import { constants, DatabaseSync, type StatementSync } from "node:sqlite";
 import { DatabaseError, messageOf } from "../lib/errors.ts";
 import { Mutex } from "../lib/mutex.ts";
 import { sleep } from "../lib/sleep.ts";
+import { type BackupOptions, copyDatabase } from "./backup.ts";
 
 /** What a statement takes: the storage classes of SQLite, with INTEGER as bigint and REAL as number. */
 export type Parameter = null | bigint | number | string | Uint8Array;
@@ -223,6 +224,15 @@ export class Database implements Disposable {
       }
       throw error;
     }
+  }
+
+  /**
+   * Copies the database as it is at one moment to another file, which is made or replaced, beside whoever writes meanwhile;
+   * with a rollback journal writers wait until it is done. Rejects with a DatabaseError (code BACKUP_FAILED) or the signal's
+   * reason; what it has written until then is the caller's to remove.
+   */
+  async backupTo(path: string, options: BackupOptions = {}): Promise<void> {
+    await copyDatabase(this.path, path, options);
   }
 
   close(): void {
