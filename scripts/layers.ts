@@ -23,6 +23,12 @@ const NEIGHBOURS: readonly { from: string; to: string; reason: string }[] = [
   { from: "apply", to: "capture", reason: "own changes that have not come back are in the change log" },
   { from: "apply", to: "schema", reason: "only columns that the local schema has are written" },
   { from: "snapshot", to: "schema", reason: "a snapshot carries the schema that it was taken with" },
+  {
+    from: "snapshot",
+    to: "capture",
+    reason: "what is captured and not sent yet must be, before a snapshot counts",
+  },
+  { from: "snapshot", to: "apply", reason: "a snapshot says how far it has applied the streams" },
 ];
 
 /**
