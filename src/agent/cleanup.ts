@@ -7,8 +7,9 @@ import type { Config } from "../config/config.ts";
 import { DatabaseError, HarmonyLiteError, messageOf } from "../lib/errors.ts";
 import { sleep } from "../lib/sleep.ts";
 import type { Logger } from "../observe/logger.ts";
-import { absentColumns, changeLog, GLOBAL_LOG, NODE, replacedKeys, SCHEMA_HISTORY } from "../schema/names.ts";
-import { everFollowed, hasTable, listOwn } from "../schema/own_tables.ts";
+import { GLOBAL_LOG, SCHEMA_HISTORY } from "../schema/names.ts";
+import { hasTable, listCapture, listOwn } from "../schema/own_tables.ts";
+import { workingCopyPath } from "../snapshot/working_copy.ts";
 import { Database } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
 import { connectLog } from "./log_connection.ts";
@@ -127,20 +128,13 @@ function countPending(database: Database): number {
 
 /** Our tables that go. Quarantine and conflicts stay as well: they are for a person to look at. */
 function ownTables(database: Database, all: boolean): string[] {
-  const tables = listOwn(database, "table");
-  if (all || !hasTable(database, SCHEMA_HISTORY)) return tables;
-  const logs = everFollowed(database).flatMap((table) => [
-    changeLog(table),
-    replacedKeys(table),
-    absentColumns(table),
-  ]);
   // With the change logs goes what tells own changes that have yet to come back from those of another database.
-  const going = new Set([GLOBAL_LOG, NODE, ...logs]);
-  return tables.filter((name) => going.has(name));
+  return all || !hasTable(database, SCHEMA_HISTORY) ? listOwn(database, "table") : listCapture(database);
 }
 
 function removeFiles(config: Config): void {
-  for (const path of [config.seqMapPath, lockPath(config.dbPath)]) {
+  const locks = [config.dbPath, workingCopyPath(config.dbPath)].map(lockPath);
+  for (const path of [config.seqMapPath, ...locks]) {
     try {
       Deno.removeSync(path);
     } catch (error) {

@@ -61,6 +61,7 @@ export function createOwnTables(database: Database): string[] {
 
 /** The tables that exist for each followed table are told by the ends of their names. */
 const PER_TABLE = /_(change_log|changes|row_version|row_version_null|replaced|absent)$/;
+const OF_CAPTURE = /_(change_log|changes|replaced|absent)$/;
 
 /** Whether a table is one that we make; the application's may have a name that begins like ours. */
 export function isOwnTable(name: string): boolean {
@@ -90,6 +91,11 @@ export function listOwn(database: Database, type: "table" | "trigger" | "index")
     .all(`SELECT name FROM sqlite_schema WHERE type = ${literal(type)} ORDER BY name`)
     .map(([name]) => String(name))
     .filter(type === "table" ? isOwnTable : isSpelledAsOurs);
+}
+
+/** The tables of ours that mean something in this very database only: what was captured here, and whose it is. */
+export function listCapture(database: Database): string[] {
+  return listOwn(database, "table").filter((name) => name === NODE || OF_CAPTURE.test(name));
 }
 
 /** Names of all tables that were ever followed in this database, also of those that are gone. */

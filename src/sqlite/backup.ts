@@ -83,7 +83,7 @@ function copyInThread(): void {
   /** Pages copied between two looks at whether to stop: some 10 ms. */
   const pagesAtOnce = 1024;
   /** Between two attempts to get a read lock: with a rollback journal a busy writer leaves short gaps only. */
-  const lockPauseMs = 1;
+  const lockPauseMs = 0.1;
   const lockTimeoutMs = 60_000;
   const thread = globalThis as unknown as {
     onmessage: (event: MessageEvent<Task>) => Promise<void>;
@@ -113,9 +113,15 @@ function copyInThread(): void {
     };
     let database: DatabaseSync | undefined;
     try {
-      database = new DatabaseSync(from, { readOnly: true, timeout: 0 });
+      // 0 would mean the five seconds that are usual in Deno, with pauses that grow.
+      database = new DatabaseSync(from, { readOnly: true, timeout: 1 });
       beginReading(database);
-      await backup(database, to, { rate: pagesAtOnce, progress: onProgress });
+      // The type declarations leave out that it tells how many pages there were.
+      const total = await backup(database, to, {
+        rate: pagesAtOnce,
+        progress: onProgress,
+      }) as unknown as number;
+      thread.postMessage({ kind: "progress", progress: { done: total, total } });
       thread.postMessage({ kind: "ended" });
     } catch (error) {
       thread.postMessage({ kind: "failed", reason: error instanceof Error ? error.message : String(error) });
