@@ -41,7 +41,8 @@ export class JetStreamApi {
   async lastMessage(stream: string, subject: string, signal: AbortSignal): Promise<StoredMessage> {
     const body = { last_by_subj: subject };
     const { message } = await this.#call<MessageAnswer>(`STREAM.MSG.GET.${stream}`, body, signal);
-    return { data: Uint8Array.fromBase64(message.data ?? ""), timeMs: Date.parse(message.time) };
+    const { data = "", time, seq: sequence } = message;
+    return { data: Uint8Array.fromBase64(data), timeMs: Date.parse(time), sequence };
   }
 
   /** Removes all messages of a subject. */
@@ -98,7 +99,7 @@ interface StreamPage {
 
 interface MessageAnswer {
   /** `data` in base64; left out when empty. `time` as ISO 8601 with nanoseconds. */
-  readonly message: { readonly data?: string; readonly time: string };
+  readonly message: { readonly data?: string; readonly time: string; readonly seq: number };
 }
 
 /** A message that a stream holds. */
@@ -106,6 +107,7 @@ export interface StoredMessage {
   readonly data: Uint8Array;
   /** When it was stored, in Unix milliseconds. */
   readonly timeMs: number;
+  readonly sequence: number;
 }
 
 /** Settings of a consumer in the spelling of the API; times in nanoseconds. */

@@ -1,10 +1,13 @@
 import type { PubAck, StreamConfig, StreamInfo } from "@nats-io/jetstream";
-import type { NatsConnection } from "@nats-io/transport-node";
+import { headers, type NatsConnection } from "@nats-io/transport-node";
 import { JetStreamApi, parseAnswer } from "./jetstream_api.ts";
-import type { BucketSettings, BucketState, KeyValueStore } from "./key_value.ts";
+import type { BucketSettings, BucketState, Entry, KeyValueStore } from "./key_value.ts";
 import { Link } from "./link.ts";
 import { Requests } from "./requests.ts";
 import { API_ERROR, isApiError, toStreamError } from "./transience.ts";
+
+/** The message is stored only if this is the sequence of the last one of its subject; 0: if there is none. */
+const HEADER_REVISION = "Nats-Expected-Last-Subject-Sequence";
 
 /** What a NATS server takes when it does not say, and room for the protocol around a value. */
 const DEFAULT_MAX_PAYLOAD = 1 << 20;
@@ -59,11 +62,42 @@ export class JetStreamKeyValue implements KeyValueStore, Disposable {
   }
 
   async get(key: string, signal: AbortSignal): Promise<Uint8Array | undefined> {
+    return (await this.entry(key, signal)).value;
+  }
+
+  async entry(key: string, signal: AbortSignal): Promise<Entry> {
     return await this.#attempt(`Cannot get "${key}"`, signal, async () => {
       const subject = `${this.#prefix}${key}`;
       const message = await this.#api.lastMessage(this.#stream, subject, signal).catch(unlessAbsent);
+      if (message === undefined) return { value: undefined, revision: 0 };
       // A client that removes a key puts an empty message there, which says so in its header.
-      return message === undefined || message.data.length === 0 ? undefined : message.data;
+      const { data, sequence } = message;
+      return { value: data.length === 0 ? undefined : data, revision: sequence };
+    });
+  }
+
+  async replace(
+    key: string,
+    value: Uint8Array,
+    revision: number,
+    signal: AbortSignal,
+  ): Promise<number | undefined> {
+    return await this.#attempt(`Cannot replace "${key}"`, signal, async () => {
+      if (revision === 0 && await this.#find(signal) === undefined) {
+        await this.#api.createStream(this.#config(), signal);
+      }
+      const header = headers();
+      header.set(HEADER_REVISION, String(revision));
+      const answer = await this.#requests.request(`${this.#prefix}${key}`, value, {
+        signal,
+        headers: header,
+      });
+      try {
+        return parseAnswer<PubAck>(answer.string()).seq;
+      } catch (error) {
+        if (isApiError(error, ...API_ERROR.wrongRevision)) return undefined;
+        throw error;
+      }
     });
   }
 

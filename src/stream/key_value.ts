@@ -7,6 +7,14 @@ export interface BucketState {
   readonly keys: readonly string[];
 }
 
+/** What is under a key at one moment. */
+export interface Entry {
+  /** Undefined when there is none. */
+  readonly value: Uint8Array | undefined;
+  /** Another number after each change; 0 when nothing was ever put there. */
+  readonly revision: number;
+}
+
 /** Where values lie. */
 export interface BucketSettings {
   readonly bucket: string;
@@ -34,4 +42,13 @@ export interface KeyValueStore {
 
   /** Undefined when there is none under that key. */
   get(key: string, signal: AbortSignal): Promise<Uint8Array | undefined>;
+
+  /** Like {@link get}, with what {@link replace} wants to know. */
+  entry(key: string, signal: AbortSignal): Promise<Entry>;
+
+  /**
+   * Puts a value, an empty one to remove what is there, if nobody has changed the entry since it had this revision. Resolves
+   * with its new revision, undefined when somebody has. Creates the bucket if it is missing.
+   */
+  replace(key: string, value: Uint8Array, revision: number, signal: AbortSignal): Promise<number | undefined>;
 }

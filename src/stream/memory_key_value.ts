@@ -1,10 +1,10 @@
 import { StreamError } from "../lib/errors.ts";
-import type { BucketSettings, BucketState, KeyValueStore } from "./key_value.ts";
+import type { BucketSettings, BucketState, Entry, KeyValueStore } from "./key_value.ts";
 
 interface Bucket {
   readonly created: string;
   revision: number;
-  readonly values: Map<string, Uint8Array>;
+  readonly values: Map<string, { readonly value: Uint8Array; readonly revision: number }>;
 }
 
 /** Buckets in memory, for tests and the simulation. */
@@ -58,12 +58,7 @@ export class MemoryKeyValue implements KeyValueStore {
   // deno-lint-ignore require-await -- what it throws must reject
   async put(key: string, value: Uint8Array, signal: AbortSignal): Promise<void> {
     this.#require(signal);
-    if (value.length > this.maxValueBytes) {
-      throw new StreamError("MESSAGE_TOO_LARGE", `Cannot put "${key}": too large`, { transient: false });
-    }
-    const bucket = this.#buckets.ensure(this.#bucket);
-    bucket.values.set(this.#prefix + key, new Uint8Array(value));
-    bucket.revision++;
+    this.#put(key, value);
   }
 
   // deno-lint-ignore require-await -- what it throws must reject
@@ -82,7 +77,39 @@ export class MemoryKeyValue implements KeyValueStore {
   // deno-lint-ignore require-await -- what it throws must reject
   async get(key: string, signal: AbortSignal): Promise<Uint8Array | undefined> {
     this.#require(signal);
-    return this.#buckets.find(this.#bucket)?.values.get(this.#prefix + key);
+    return this.#find(key).value;
+  }
+
+  // deno-lint-ignore require-await -- what it throws must reject
+  async entry(key: string, signal: AbortSignal): Promise<Entry> {
+    this.#require(signal);
+    return this.#find(key);
+  }
+
+  // deno-lint-ignore require-await -- what it throws must reject
+  async replace(
+    key: string,
+    value: Uint8Array,
+    revision: number,
+    signal: AbortSignal,
+  ): Promise<number | undefined> {
+    this.#require(signal);
+    return this.#find(key).revision === revision ? this.#put(key, value) : undefined;
+  }
+
+  #find(key: string): Entry {
+    const found = this.#buckets.find(this.#bucket)?.values.get(this.#prefix + key);
+    if (found === undefined) return { value: undefined, revision: 0 };
+    return { ...found, value: found.value.length === 0 ? undefined : found.value };
+  }
+
+  #put(key: string, value: Uint8Array): number {
+    if (value.length > this.maxValueBytes) {
+      throw new StreamError("MESSAGE_TOO_LARGE", `Cannot put "${key}": too large`, { transient: false });
+    }
+    const bucket = this.#buckets.ensure(this.#bucket);
+    bucket.values.set(this.#prefix + key, { value: new Uint8Array(value), revision: ++bucket.revision });
+    return bucket.revision;
   }
 
   #require(signal: AbortSignal): void {

@@ -17,6 +17,8 @@ export const API_ERROR = {
   streamNotFound: 10059,
   streamNameInUse: 10058,
   subjectsOverlap: 10065,
+  /** Older servers say the first, newer ones the second in a stream that is replicated. */
+  wrongRevision: [10071, 10164],
 } as const;
 
 /** What a failure means to an operator. */

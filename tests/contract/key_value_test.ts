@@ -100,6 +100,30 @@ for (const [adapter, start] of Object.entries(ADAPTERS)) {
     assert.deepEqual(await folder.get("node-1", signal), bytes("shop"));
   });
 
+  test("of those who replace one revision of a value one succeeds", async (lab) => {
+    const [one, other] = [await lab.open(), await lab.open("shop")];
+    assert.deepEqual(await one.entry("leader", signal), { value: undefined, revision: 0 });
+    const first = await one.replace("leader", bytes("one"), 0, signal);
+    assert.ok(first! > 0);
+    assert.equal(await one.replace("leader", bytes("two"), 0, signal), undefined);
+    assert.deepEqual(await one.entry("leader", signal), { value: bytes("one"), revision: first });
+    const racers = await Promise.all(
+      ["a", "b", "c"].map((text) => one.replace("leader", bytes(text), first!, signal)),
+    );
+    const [won, ...more] = racers.filter((revision) => revision !== undefined);
+    assert.deepEqual(more, []);
+    assert.ok(won! > first!);
+    await one.put("leader", bytes("put"), signal);
+    assert.equal(await one.replace("leader", bytes("late"), won!, signal), undefined);
+    const { revision } = await one.entry("leader", signal);
+    const removed = await one.replace("leader", new Uint8Array(), revision, signal);
+    assert.deepEqual(await one.entry("leader", signal), { value: undefined, revision: removed });
+    assert.equal(await one.get("leader", signal), undefined);
+    assert.ok(await one.replace("leader", bytes("again"), removed!, signal));
+    assert.ok(await other.replace("leader", bytes("another cluster's"), 0, signal));
+    assert.deepEqual(await one.get("leader", signal), bytes("again"));
+  });
+
   test("a bucket that was deleted comes back as another one, empty", async (lab) => {
     const store = await lab.open();
     await store.put("node-1", bytes("a"), signal);
