@@ -8,8 +8,8 @@ const LEVELS: readonly (readonly string[])[] = [
   ["lib"],
   ["wire", "config"],
   ["sqlite", "stream", "nats", "observe"],
-  ["capture", "publish", "apply", "schema", "snapshot"],
-  ["doctor", "verify"],
+  ["capture", "publish", "apply", "schema"],
+  ["doctor", "verify", "snapshot"],
   ["agent"],
   ["cli"],
   ["main"],
@@ -22,13 +22,7 @@ const NEIGHBOURS: readonly { from: string; to: string; reason: string }[] = [
   { from: "publish", to: "capture", reason: "what is sent is what was captured" },
   { from: "apply", to: "capture", reason: "own changes that have not come back are in the change log" },
   { from: "apply", to: "schema", reason: "only columns that the local schema has are written" },
-  { from: "snapshot", to: "schema", reason: "a snapshot carries the schema that it was taken with" },
-  {
-    from: "snapshot",
-    to: "capture",
-    reason: "what is captured and not sent yet must be, before a snapshot counts",
-  },
-  { from: "snapshot", to: "apply", reason: "a snapshot says how far it has applied the streams" },
+  { from: "snapshot", to: "verify", reason: "a merge compares rows as verifying does" },
 ];
 
 /**

@@ -1,3 +1,4 @@
+import { repairRows } from "../apply/repair.ts";
 import type { Config } from "../config/config.ts";
 import { HarmonyLiteError } from "../lib/errors.ts";
 import { Mutex } from "../lib/mutex.ts";
@@ -47,11 +48,11 @@ export class Verification {
   }
 
   async run({ signal }: { signal: AbortSignal }): Promise<void> {
-    const { config, comparer, schema, messages } = this.#replica;
+    const { config, database, comparer, schema, messages } = this.#replica;
     const rows = new LocalRows({
       database: comparer,
       schema,
-      repair: (events) => messages.repair(events, signal),
+      repair: (events) => repairRows(database, messages, events, signal),
       signal,
     });
     const self: Peer = { node: config.nodeId, instance: crypto.randomUUID() };

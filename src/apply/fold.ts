@@ -1,4 +1,4 @@
-import type { Database, Statement } from "../sqlite/database.ts";
+import type { Database } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
 import type { ChangeReader } from "../capture/change_reader.ts";
 import { replacedKeys } from "../schema/names.ts";
@@ -13,15 +13,8 @@ import type { Overlay, OwnChange } from "./overlay.ts";
 import { ownHash, sameContent } from "./own_change.ts";
 import { type BoundEvent, type EventPlan, Planner, type PlannerOptions } from "./plan.ts";
 import { RowRefusedError } from "./row_refused.ts";
-import {
-  acceptVersion,
-  bindable,
-  deleteByKey,
-  hasKey,
-  keyParameters,
-  markVersion,
-  selectVersion,
-} from "./row_sql.ts";
+import { bindable, deleteByKey, hasKey, keyParameters, wholeRow } from "./row_sql.ts";
+import { RowVersions, type StoredVersion, type StreamTime } from "./row_versions.ts";
 import type { TableUnwritableError } from "./table_unwritable.ts";
 import { TriggerGuard } from "./trigger_guard.ts";
 import { compareVersions, type Version } from "./version.ts";
@@ -32,18 +25,20 @@ import { compareVersions, type Version } from "./version.ts";
  */
 export type Outcome = "written" | "foreign" | "kept" | "lost" | "old";
 
-/** The time of a stream when an event is folded in: the same on every node that reads it. */
-export interface StreamTime {
-  /** Highest time of a message so far, Unix nanoseconds. */
-  readonly highest: bigint;
-  /** Tombstones from before this count as absent. */
-  readonly expired: bigint;
-}
-
 /** An event with what applying it takes. */
 export interface PlannedEvent {
   readonly event: ChangeEvent & { readonly ts: bigint };
   readonly plan: EventPlan;
+}
+
+/** What a snapshot says of a row besides what is in it. */
+export interface Adopted {
+  /** What the streams had decided on; undefined for a row that they never spoke of. */
+  readonly version: StoredVersion | undefined;
+  /** Whether the snapshot has the row. */
+  readonly isThere: boolean;
+  /** What becomes of a row that only this node has, and that the streams never spoke of. */
+  readonly lone: "keep" | "remove" | "send";
 }
 
 export interface FoldOptions extends PlannerOptions {
@@ -51,13 +46,6 @@ export interface FoldOptions extends PlannerOptions {
   readonly changes: ChangeReader;
   /** This node's id. */
   readonly node: bigint;
-}
-
-/** Statements over the versions of one table. */
-interface VersionStatements {
-  readonly accept: Statement;
-  readonly version: Statement;
-  readonly mark: Statement;
 }
 
 /**
@@ -74,7 +62,7 @@ export class Fold {
   readonly #planner: Planner;
   readonly #triggers: TriggerGuard;
   readonly #conflicts: ConflictLog;
-  readonly #statements = new Map<string, VersionStatements>();
+  readonly #versions: RowVersions;
   readonly #oneShape = new Map<string, boolean>();
   /** Tables whose notes were removed in the transaction at hand. */
   readonly #forgotten = new Set<string>();
@@ -90,6 +78,7 @@ export class Fold {
     this.#planner = new Planner(options);
     this.#triggers = new TriggerGuard(options.database, options.schema);
     this.#conflicts = new ConflictLog(options.database);
+    this.#versions = new RowVersions(options.database);
   }
 
   /** See {@link Planner.use}. */
@@ -98,7 +87,7 @@ export class Fold {
     if (schema === this.#schema) return;
     this.#schema = schema;
     this.#triggers.use(schema);
-    this.#statements.clear();
+    this.#versions.reset();
     this.#oneShape.clear();
     this.#overlay.reload();
   }
@@ -128,7 +117,7 @@ export class Fold {
     if (table.uniques.length > 0) this.#forgetNotes(table);
     const isOwn = this.#isOwn(table, event);
     if (isOwn) this.#overlay.settle(table, () => keyText(table.key, key), event.id);
-    if (!this.#accept(table, key, event, time)) return this.#decline(table, key, event);
+    if (!this.#versions.accept(table, key, event, time)) return this.#decline(table, key, event);
     if (isOwn && this.#stands(table, event, time)) return "kept";
     const bound = plan.bind(event);
     const newest = this.#overlay.isEmpty(table)
@@ -157,14 +146,55 @@ export class Fold {
     const { table } = plan;
     const key = plan.keyValues(event);
     if (this.#overlay.newest(table, keyText(table.key, key))) return false;
-    const stored = this.#storedVersion(table, key);
+    const stored = this.#versions.get(table, key);
     if (stored && compareVersions(stored, { ...versionOf(event), hash: stored.hash }) > 0) return false;
     if (table.uniques.length > 0) this.#forgetNotes(table);
-    if (event.ts > 0n) this.#accept(table, key, event, time);
+    if (event.ts > 0n) this.#versions.accept(table, key, event, time);
     const bound = plan.bind(event);
     if (event.type === "delete") this.#remove(table, bound);
     else this.#write(plan, key, event, bound, false);
     return true;
+  }
+
+  /**
+   * Takes a row over as a snapshot has it, or as gone when `event` is a delete. The stored version becomes the snapshot's;
+   * but a newer own change that is on its way keeps its row (DESIGN section 6, the merge).
+   */
+  adopt({ event, plan }: PlannedEvent, { version, lone, isThere }: Adopted): void {
+    const { table } = plan;
+    const key = plan.keyValues(event);
+    if (table.uniques.length > 0) this.#forgetNotes(table);
+    const stored = this.#versions.get(table, key);
+    const own = this.#overlay.newest(table, keyText(table.key, key));
+    this.#versions.set(table, key, version);
+    if (own && (!version || this.#isNewer(table, own, { ...event, ...version }))) {
+      return this.#complete(plan, key, own, event);
+    }
+    if (!version && !stored && !isThere) {
+      if (lone === "keep") return;
+      if (lone === "send") return this.#relog(table, key, 0n);
+    }
+    const bound = plan.bind(event);
+    if (!version && !stored) this.#keepImage(table, key, event);
+    if (event.type === "delete") this.#remove(table, bound);
+    else this.#write(plan, key, event, bound, own !== undefined);
+  }
+
+  /** A row that the streams never spoke of, and that goes now. */
+  #keepImage(table: FollowedTable, key: readonly SqlValue[], event: ChangeEvent): void {
+    const sql = `SELECT ${wholeRow(table)} FROM ${quote(table.name)} AS row WHERE ${
+      hasKey(table, keyParameters(key))
+    }`;
+    const row = this.#database.get(sql, ...key.map(bindable));
+    if (!row) return;
+    const image = new Map(this.#exact.of(row).map((value, at) => [table.columns[at]!.name, value]));
+    this.#conflicts.record({
+      table: table.name,
+      reason: "older",
+      image,
+      loser: undefined,
+      winner: versionOf(event),
+    });
   }
 
   /** What OR IGNORE left behind: no row that goes here may be taken for one that a REPLACE of the application removed. */
@@ -199,17 +229,10 @@ export class Fold {
     return age < (highest - expired) / 2n && table.uniques.length === 0 && this.#hadOneShape(table);
   }
 
-  #accept(table: FollowedTable, key: SqlValue[], event: ChangeEvent, time: StreamTime): boolean {
-    const deleted = event.type === "delete" ? time.highest : 0n;
-    const { accept } = this.#prepare(table, key);
-    const version = [event.ts!, event.node, BigInt(event.hash), deleted, time.expired];
-    return this.#database.change(accept, [...key.map(bindable), ...version]) === 1;
-  }
-
   /** The event lost against the stored version, or is that version. Its image is kept if another node's change won. */
   #decline(table: FollowedTable, key: SqlValue[], event: ChangeEvent): Outcome {
     const loser = versionOf(event);
-    const winner = this.#storedVersion(table, key)!;
+    const winner = this.#versions.get(table, key)!;
     if (compareVersions(loser, winner) === 0) return "old";
     if (winner.node === loser.node) return "old";
     // The very change, sent under two ids: a database was copied with what was pending in it.
@@ -223,13 +246,6 @@ export class Fold {
     if (event.type === "delete" || event.node === winner.node) return;
     const image = new Map(event.columns.map((column, at) => [column, event.values[at] ?? null]));
     this.#conflicts.record({ table: table.name, reason: "older", image, loser: versionOf(event), winner });
-  }
-
-  #storedVersion(table: FollowedTable, key: readonly SqlValue[]): Version | undefined {
-    const row = this.#prepare(table, key).version.get(...key.map(bindable)) as unknown as
-      | bigint[]
-      | undefined;
-    return row && { ts: row[0]!, node: row[1]!, hash: Number(row[2]) };
   }
 
   /** Whether an own change on its way is newer than an event. */
@@ -264,7 +280,7 @@ export class Fold {
     for (const { table, row } of statements.clashes.of(values)) {
       const image = new Map(this.#exact.of(row).map((value, at) => [table.columns[at]!.name, value]));
       const key = table.key.map(({ name }) => image.get(name)!);
-      const loser = this.#storedVersion(table, key);
+      const loser = this.#versions.get(table, key);
       if (spareNewer && this.#isOnItsWayAbove(table, key, loser)) continue;
       this.#conflicts.record({
         table: table.name,
@@ -276,7 +292,7 @@ export class Fold {
       const parameters = key.map(bindable);
       const remove = deleteByKey(table, keyParameters(key));
       this.#triggers.deleting(table.name, () => this.#database.run(remove, ...parameters));
-      this.#prepare(table, key).mark.run(...parameters);
+      this.#versions.mark(table, key);
     }
   }
 
@@ -338,23 +354,6 @@ export class Fold {
     this.#database.run(change!, ...key.map(bindable));
     this.#database.run(enter!);
     this.#overlay.begin();
-  }
-
-  #prepare(table: FollowedTable, key: readonly SqlValue[]): VersionStatements {
-    const isRaw = key.some((value) => value instanceof RawText);
-    const name = isRaw ? `${table.versionTable}\0${keyParameters(key)}` : table.versionTable;
-    let statements = this.#statements.get(name);
-    if (!statements) {
-      const prepare = (sql: (table: FollowedTable, parameters: readonly string[]) => string): Statement =>
-        this.#database.prepare(sql(table, keyParameters(key)));
-      statements = {
-        accept: prepare(acceptVersion),
-        version: prepare(selectVersion),
-        mark: prepare(markVersion),
-      };
-      this.#statements.set(name, statements);
-    }
-    return statements;
   }
 }
 

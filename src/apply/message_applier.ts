@@ -14,7 +14,7 @@ import { EventDecoder } from "../wire/codec.ts";
 import type { ChangeEvent } from "../wire/event.ts";
 import { Fold, type Outcome } from "./fold.ts";
 import { Overlay } from "./overlay.ts";
-import { type Position, readPositions, storePosition } from "./position.ts";
+import { type Position, storePosition } from "./position.ts";
 import { quarantine } from "./quarantine.ts";
 import { RowRefusedError } from "./row_refused.ts";
 import { SchemaBehindError } from "./schema_behind.ts";
@@ -171,28 +171,22 @@ export class MessageApplier {
   }
 
   /**
-   * Takes over rows as another node has them, see {@link Fold.repair}; returns how many were written. An event without a
-   * clock is a row that the streams never spoke of.
+   * Runs `work` over the fold in one write transaction, apart from any message; undefined when the schema was changed at
+   * that moment: try again. `work` may have to begin anew.
    */
-  async repair(events: readonly ChangeEvent[], signal: AbortSignal): Promise<number> {
+  async withFold<T>(work: (fold: Fold) => T | Promise<T>, signal: AbortSignal): Promise<T | undefined> {
     await this.#options.schema.refresh(signal);
     await this.#followSchema(signal);
-    const rows = events.map((event) => ({ ...event, ts: event.ts ?? 0n }));
     try {
-      return await this.#options.schema.write(() => this.#repairAll(rows), signal);
+      return await this.#options.schema.write(() => {
+        if (this.#options.schema.current !== this.#schema) return undefined;
+        this.overlay.reload();
+        this.#fold.begin();
+        return work(this.#fold);
+      }, signal);
     } finally {
       this.overlay.reload();
     }
-  }
-
-  /** Nothing when the schema has changed at that moment. */
-  #repairAll(rows: readonly TimedEvent[]): number {
-    if (this.#options.schema.current !== this.#schema) return 0;
-    this.#fold.begin();
-    const highest = readPositions(this.#database).reduce((most, { time }) => time > most ? time : most, 0n);
-    const planned = rows.map((row) => this.#fold.plan(row)).filter((row) => row !== undefined);
-    raiseClock(this.#database, rows.reduce((most, { ts }) => ts > most ? ts : most, 0n));
-    return planned.filter((row) => this.#fold.repair(row, { highest, expired: 0n })).length;
   }
 
   /** Whether the schema is another than the one that messages did not fit. */

@@ -193,7 +193,20 @@ export function acceptVersion(table: FollowedTable, parameters: readonly string[
 /** The version of a key: ts, node, hash. */
 export function selectVersion(table: FollowedTable, parameters: readonly string[]): string {
   const key = versionColumns(table).map((column, at) => `${column} = ${parameters[at]}`).join(" AND ");
-  return `SELECT ts, node, hash FROM ${quote(table.versionTable)} WHERE ${key}`;
+  return `SELECT ts, node, hash, deleted FROM ${quote(table.versionTable)} WHERE ${key}`;
+}
+
+/** Sets the version of a row, whatever it was. Parameters: key, ts, node, hash, deleted. */
+export function setVersion(table: FollowedTable, parameters: readonly string[]): string {
+  const key = versionColumns(table);
+  return `INSERT INTO ${quote(table.versionTable)} (${key.join(", ")}, ts, node, hash, deleted)
+    VALUES (${parameters.join(", ")}, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET ts = excluded.ts, node = excluded.node, hash = excluded.hash, deleted = excluded.deleted`;
+}
+
+export function removeVersion(table: FollowedTable, parameters: readonly string[]): string {
+  const key = versionColumns(table).map((column, at) => `${column} = ${parameters[at]}`).join(" AND ");
+  return `DELETE FROM ${quote(table.versionTable)} WHERE ${key}`;
 }
 
 /** Marks a row that the streams never spoke of, so that all nodes remember that it was there: version (0, 0, 0). */

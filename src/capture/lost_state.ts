@@ -55,6 +55,14 @@ function enterPending(database: Database): void {
   );
 }
 
+/** Some changes are pending again: all that are pending are entered anew, in the order in which they were made. */
+export function reenterPending(database: Database): void {
+  const last = database.value(`SELECT max(id) FROM ${quote(GLOBAL_LOG)}`) ?? 0n;
+  enterPending(database);
+  // Behind the others, so that no entry gets the id of another one that is just being sent.
+  database.run(`DELETE FROM ${quote(GLOBAL_LOG)} WHERE id <= ?`, last);
+}
+
 /** No write may lie below a change that was seen before. */
 function restoreClock(database: Database): void {
   for (const name of listOwn(database, "table")) {

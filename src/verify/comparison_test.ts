@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { CoreLab, LAB_TIME_NS, type LabEvent } from "../../tests/support/core_lab.ts";
+import { repairRows } from "../apply/repair.ts";
 import { Comparison, type TableResult } from "./comparison.ts";
 import { LocalRows } from "./local_rows.ts";
 
@@ -15,7 +16,12 @@ const SETTLE_MS = 300;
 
 function rowsOf({ database, schema, messages }: CoreLab): LocalRows {
   const { signal } = new AbortController();
-  return new LocalRows({ database, schema, repair: (events) => messages.repair(events, signal), signal });
+  return new LocalRows({
+    database,
+    schema,
+    repair: (events) => repairRows(database, messages, events, signal),
+    signal,
+  });
 }
 
 class Pair implements AsyncDisposable {
