@@ -5,6 +5,8 @@ import { sleep } from "../lib/sleep.ts";
 import { type ConnectionStatus, connectToNats, type NatsOptions } from "../nats/connection.ts";
 import type { Logger } from "../observe/logger.ts";
 import { REGISTRY_BUCKET, SchemaRegistry } from "../schema/registry.ts";
+import { Generations } from "../snapshot/generations.ts";
+import { openStore } from "../snapshot/open_store.ts";
 import { JetStreamKeyValue } from "../stream/jetstream_key_value.ts";
 import { JetStreamLog } from "../stream/jetstream_log.ts";
 import type { BucketSettings, KeyValueStore } from "../stream/key_value.ts";
@@ -25,6 +27,8 @@ export interface LogConnection extends AsyncDisposable {
   readonly peers: Peers;
   /** Which nodes run. */
   readonly nodes: KeyValueStore;
+  /** Opens the place where snapshots are kept, once; the client of a store takes memory. Ends with the connection. */
+  readonly generations: () => Promise<Generations>;
 }
 
 /**
@@ -56,7 +60,16 @@ export async function connectLog(
   await waitForStreams(log, options);
   const owned = stack.move();
   const peers = new NatsPeers(connection, config.nats.subjectPrefix);
-  return { log, registry, peers, nodes, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  let opened: Promise<Generations> | undefined;
+  const open = async (): Promise<Generations> =>
+    new Generations(owned.use(await openStore(config, () => connection)), snapshotPrefix(config));
+  const generations = (): Promise<Generations> => opened ??= open();
+  return { log, registry, peers, nodes, generations, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** Stands before the names of snapshots, so that clusters can share a store. */
+function snapshotPrefix({ nats: { streamPrefix } }: Config): string {
+  return streamPrefix === DEFAULT_STREAM_PREFIX ? "" : `${streamPrefix}-`;
 }
 
 async function waitForStreams(

@@ -1,3 +1,4 @@
+import type { Applier } from "../apply/applier.ts";
 import { ProcessLock } from "../capture/process_lock.ts";
 import { Watcher } from "../capture/watcher.ts";
 import type { Config } from "../config/config.ts";
@@ -8,6 +9,7 @@ import { takeOwnership } from "./database_owner.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { connectLog, type LogConnection } from "./log_connection.ts";
 import { CLAIM_INTERVAL_MS, NodeClaim } from "./node_claim.ts";
+import { Recovery, requireDatabase } from "./recovery.ts";
 import { Replica } from "./replica.ts";
 import { hasSequenceMap, readSequenceMap } from "./sequence_map.ts";
 import { Verification } from "./verification.ts";
@@ -24,18 +26,20 @@ export interface NodeOptions {
 /**
  * Replicates one database until the signal is aborted, or until nothing has changed for `sleep_timeout`.
  *
- * Order of the start: the process lock, so that nobody else works on this database; the watcher, which must bind to the
+ * Order of the start: the process lock, so that nobody else works on this database; the newest snapshot in its place if
+ * there is none, or a broken one; the watcher, which must bind to the
  * files before this process opens them; the database with its triggers, so that nothing is missed from now on, whatever
  * becomes of the schema; NATS, which may take its time; then all streams to their ends, so that what is sent rests on what
  * is known; then what is pending is sent.
  */
 export async function runNode(config: Config, { signal, logger }: NodeOptions): Promise<void> {
   using _lock = ProcessLock.acquire(config.dbPath);
+  const connect = (signal: AbortSignal): Promise<LogConnection> => connectLog(config, { signal, logger });
+  await requireDatabase(config, { open: connect, signal, logger });
   using watcher = await Watcher.open(config.dbPath, logger);
   using replica = await Replica.open(config, { signal, logger });
   await takeOwnership(replica.database, replica.schema, { node: config.nodeId, logger, signal });
   checkSequenceMap(config, logger);
-  const connect = (signal: AbortSignal): Promise<LogConnection> => connectLog(config, { signal, logger });
   await new NodeLoops(replica, { watcher, connect }).run(signal);
 }
 
@@ -51,11 +55,14 @@ export class NodeLoops {
   readonly #replica: Replica;
   readonly #surroundings: Surroundings;
   readonly #housekeeping: Housekeeping;
+  /** Looked at before housekeeping writes it: its absence is a wish to recover. */
+  readonly #hadSequenceMap: boolean;
 
   constructor(replica: Replica, surroundings: Surroundings) {
     const { config, database, schema, logger } = replica;
     this.#replica = replica;
     this.#surroundings = surroundings;
+    this.#hadSequenceMap = hasSequenceMap(config.seqMapPath);
     this.#housekeeping = new Housekeeping({
       database,
       schema,
@@ -83,16 +90,28 @@ export class NodeLoops {
   async #replicate(stop: AbortController, signal: AbortSignal): Promise<void> {
     const { config, schema } = this.#replica;
     await using connection = await this.#surroundings.connect(signal);
-    const applier = config.replicate ? this.#replica.applier(connection) : undefined;
+    const recovery = config.snapshot.enabled ? this.#recovery(connection) : undefined;
+    const closeGaps = (streams: ReadonlySet<string>, signal: AbortSignal): Promise<boolean> =>
+      recovery?.closeGaps(streams, signal) ?? Promise.resolve(false);
+    const applier = config.replicate ? this.#replica.applier(connection, closeGaps) : undefined;
     await this.#untilOneFails(stop, signal, [
       this.#housekeeping.run({ signal }),
       connection.registry.run({ signal, schema: () => schema.current }),
       new Verification(this.#replica, connection.peers).run({ signal }),
       claimOf(this.#replica, connection).run({ signal }),
       this.#sleepWhenIdle(stop, signal),
-      applier?.run({ signal }),
+      applier && this.#apply(applier, recovery, signal),
       config.publish ? this.#publish(connection, applier, signal) : undefined,
     ]);
+  }
+
+  #recovery({ log, generations }: LogConnection): Recovery {
+    return new Recovery(this.#replica, log, { generations, request: () => Promise.resolve(false) });
+  }
+
+  async #apply(applier: Applier, recovery: Recovery | undefined, signal: AbortSignal): Promise<void> {
+    await recovery?.atStart(this.#hadSequenceMap, signal);
+    await applier.run({ signal });
   }
 
   async #untilOneFails(

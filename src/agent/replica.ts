@@ -1,4 +1,4 @@
-import { Applier } from "../apply/applier.ts";
+import { Applier, type ApplierOptions } from "../apply/applier.ts";
 import { MessageApplier } from "../apply/message_applier.ts";
 import { SchemaTracker } from "../capture/schema_tracker.ts";
 import type { Config } from "../config/config.ts";
@@ -107,7 +107,7 @@ export class Replica implements Disposable {
   }
 
   /** What reads the streams and applies them. */
-  applier({ log, registry }: LogConnection): Applier {
+  applier({ log, registry }: LogConnection, closeGaps: ApplierOptions["closeGaps"]): Applier {
     return new Applier({
       database: this.database,
       schema: this.schema,
@@ -115,6 +115,7 @@ export class Replica implements Disposable {
       registry,
       messages: this.messages,
       logger: this.logger,
+      closeGaps,
       onApplied: () => this.activeAt = Date.now(),
     });
   }

@@ -40,6 +40,11 @@ export interface ApplierOptions {
   /** Asked when a message names what this database does not know. */
   readonly registry: SchemaReader;
   readonly logger: Logger;
+  /**
+   * Closes the gaps of streams that no longer hold what this node has not read, and says whether it could; nobody reads
+   * them meanwhile.
+   */
+  readonly closeGaps: (streams: ReadonlySet<string>, signal: AbortSignal) => Promise<boolean>;
   /** Called after each transaction that applied something. */
   readonly onApplied: () => void;
 }
@@ -119,7 +124,7 @@ export class Applier {
         await this.#readFrom(position, backoff, signal);
       } catch (error) {
         if (signal.aborted) return;
-        if (isCode(error, "POSITION_TRUNCATED")) await this.#sayGap(state, error, signal);
+        if (isCode(error, "POSITION_TRUNCATED")) await this.#closeGap(state, error, signal);
         else await this.#tolerate(error, backoff, signal, state.name);
       }
       // Judged by what was known before, a stream that we have read on would look as if it had been cut back.
@@ -244,18 +249,18 @@ export class Applier {
   }
 
   /** Nothing is skipped in silence: the stream stays where it is until its messages come back by other means. */
-  async #sayGap(state: StreamState, error: unknown, signal: AbortSignal): Promise<void> {
+  async #closeGap(state: StreamState, error: unknown, signal: AbortSignal): Promise<void> {
+    const { logger, closeGaps, messages } = this.#options;
     this.#conditions.set(state.name, "gap");
-    this.#options.logger.error(
-      "Changes are missing: the stream no longer holds what this node has not read",
-      {
-        stream: state.name,
-        reason: messageOf(error),
-        hint:
-          "Stop this node and replace its database by a copy of another node's (sqlite3 other.db '.backup this.db'). " +
-          "A larger max_entries keeps changes for longer; on existing streams it counts with update_existing = true.",
-      },
-    );
+    const gaps = [...this.#conditions].filter(([, condition]) => condition === "gap").map(([name]) => name);
+    if (await closeGaps(new Set(gaps), signal)) return messages.overlay.reload();
+    logger.error("Changes are missing: the stream no longer holds what this node has not read", {
+      stream: state.name,
+      reason: messageOf(error),
+      hint:
+        "No snapshot closes the gap. Run `harmonylite snapshot save` on a node that has read everything. " +
+        "A larger max_entries keeps changes for longer; on existing streams it counts with update_existing = true.",
+    });
     await pause(GAP_REMINDER_MS, signal);
   }
 

@@ -29,6 +29,7 @@ Deno.test("a shard that cannot be applied ends the applier, although the others 
     messages: lab.messages,
     registry: { read: () => Promise.reject(new Error("not to be asked")) },
     logger: captureLogger(),
+    closeGaps: () => Promise.resolve(false),
     onApplied: () => {
       throw new Error("no room is left");
     },
@@ -59,6 +60,7 @@ Deno.test("what is unknown waits while the registry cannot be reached, and is ju
     messages: lab.messages,
     registry: { read },
     logger,
+    closeGaps: () => Promise.resolve(false),
     onApplied: () => {},
   });
   const stop = new AbortController();

@@ -57,12 +57,15 @@ export class Merge {
   /** The positions of the snapshot to go to, and by shard those where this node stands. */
   readonly #positions: readonly Position[];
   readonly #before = new Map<number, Position>();
+  /** Those whose rows are taken over. */
+  readonly #shards: ReadonlySet<number>;
 
   private constructor(snapshot: SnapshotFile, streams: ReadonlySet<string>, options: MergeOptions) {
     this.#options = options;
     this.#snapshot = snapshot;
     this.#versions = new RowVersions(snapshot.database);
     this.#positions = snapshot.positions.filter(({ stream }) => streams.has(stream));
+    this.#shards = new Set(this.#positions.map(({ shard }) => shard));
   }
 
   /**
@@ -103,7 +106,6 @@ export class Merge {
   /** Rows of the streams at hand that are not as the snapshot has them, or have another version. */
   async *#differences(schema: Schema): AsyncGenerator<DifferentRow> {
     const { signal, comparer } = this.#options;
-    const shards = new Set(this.#positions.map(({ shard }) => shard));
     for (const theirs of this.#snapshot.schema.tables.values()) {
       const name = presentTable(schema, theirs.name);
       const ours = schema.tables.get(name);
@@ -116,7 +118,7 @@ export class Merge {
             signal.throwIfAborted();
             for (const key of keys) {
               const shard = this.#shardOf(name, kind, key);
-              if (shards.has(shard)) yield { rows, key, shard };
+              if (this.#shards.has(shard)) yield { rows, key, shard };
             }
           }
         }

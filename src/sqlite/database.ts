@@ -51,6 +51,7 @@ const CONNECTION = {
 const SQLITE_ERROR = 1;
 const SQLITE_BUSY = 5;
 const SQLITE_LOCKED = 6;
+const SQLITE_CORRUPT = 11;
 const SQLITE_TOOBIG = 18;
 const SQLITE_CONSTRAINT = 19;
 const SQLITE_MISMATCH = 20;
@@ -272,6 +273,12 @@ export function isConstraint(error: unknown): boolean {
 /** Whether SQLite cannot make sense of a statement: it names what is not there, or needs a function or collation it lacks. */
 export function isUnpreparable(error: unknown): boolean {
   return primaryCode(error) === SQLITE_ERROR;
+}
+
+/** Whether SQLite found that the file is not whole. */
+export function isCorrupt(error: unknown): boolean {
+  const { cause } = error instanceof DatabaseError ? error : { cause: error };
+  return primaryCode(cause) === SQLITE_CORRUPT;
 }
 
 function primaryCode(error: unknown): number {

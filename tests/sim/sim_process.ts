@@ -69,6 +69,7 @@ export class SimProcess {
       registry,
       peers: process.#peers,
       // Doubled ids are among what is simulated; that they are noticed is tested elsewhere.
+      generations: () => Promise.reject(new Error("there is no store")),
       nodes: new MemoryBuckets().connect({ bucket: "nodes", folder: "", replicas: 1 }),
       [Symbol.asyncDispose]: () => Promise.resolve(),
     };

@@ -1,0 +1,242 @@
+import { type Position, readPositions } from "../apply/position.ts";
+import { SchemaBehindError } from "../apply/schema_behind.ts";
+import type { Config } from "../config/config.ts";
+import { DatabaseError, HarmonyLiteError } from "../lib/errors.ts";
+import { Mutex } from "../lib/mutex.ts";
+import { sleep } from "../lib/sleep.ts";
+import type { Logger } from "../observe/logger.ts";
+import type { Generations } from "../snapshot/generations.ts";
+import type { Generation } from "../snapshot/manifest.ts";
+import { Merge } from "../snapshot/merge.ts";
+import { SnapshotFile } from "../snapshot/snapshot_file.ts";
+import { judgeFile, replaceFile } from "../snapshot/whole_file.ts";
+import type { ReplicationLog, StreamState } from "../stream/replication_log.ts";
+import type { Replica } from "./replica.ts";
+
+/** How long a fresh snapshot that was asked for may take, and how often it is looked for. */
+const FRESH_TIMEOUT_MS = 120_000;
+const FRESH_POLL_MS = 2_000;
+/** How often a database whose schema is behind the snapshot's is looked at again. */
+const SCHEMA_POLL_MS = 250;
+
+/** Where snapshots are, and who takes one when asked to. */
+export interface SnapshotSource {
+  /** Opened when it is needed: the client of a store takes memory. */
+  readonly generations: () => Promise<Generations>;
+  /** Asks the node that takes snapshots for one at once; false when nobody does. */
+  readonly request: (signal: AbortSignal) => Promise<boolean>;
+}
+
+/** Brings a node whose streams do not hold all that it lacks up to a snapshot, without a restart of anything. */
+export class Recovery {
+  readonly #replica: Replica;
+  readonly #log: ReplicationLog;
+  readonly #source: SnapshotSource;
+  readonly #turn = new Mutex();
+
+  constructor(replica: Replica, log: ReplicationLog, source: SnapshotSource) {
+    this.#replica = replica;
+    this.#log = log;
+    this.#source = source;
+  }
+
+  /**
+   * To be called before the streams are read. A snapshot is merged where this node never read a stream, where the stream has
+   * gone on without it, and when the sequence map was removed. Without one the node reads what the streams hold.
+   */
+  async atStart(hasMap: boolean, signal: AbortSignal): Promise<void> {
+    const states = await this.#log.streams();
+    const positions = await this.#positions(signal);
+    const wanted = states.filter((state) => {
+      const position = positionIn(state, positions);
+      return !hasMap || !position || position.sequence + 1 < state.first;
+    });
+    if (wanted.length > 0) await this.#tryToRestore(wanted, false, signal);
+  }
+
+  /**
+   * Closes the gap of streams that have lost what this node has not read, if a snapshot can; asks for a fresh one if none
+   * does. Nobody may be reading these streams meanwhile.
+   */
+  async closeGaps(streams: ReadonlySet<string>, signal: AbortSignal): Promise<boolean> {
+    return await this.#turn.run(async () => {
+      const open = await this.#openGaps(streams, signal);
+      if (open.length === 0) return true;
+      if (await this.#tryToRestore(open, true, signal)) return true;
+      if (!await this.#waitForFresh(open, signal)) return false;
+      return await this.#tryToRestore(open, true, signal);
+    });
+  }
+
+  async #openGaps(streams: ReadonlySet<string>, signal: AbortSignal): Promise<StreamState[]> {
+    const positions = await this.#positions(signal);
+    return (await this.#log.streams()).filter((state) =>
+      streams.has(state.name) && (positionIn(state, positions)?.sequence ?? 0) + 1 < state.first
+    );
+  }
+
+  /** Whether a snapshot was merged. What fails is said, and tried again when the gap is met next. */
+  async #tryToRestore(
+    states: readonly StreamState[],
+    mustClose: boolean,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const { logger } = this.#replica;
+    try {
+      return await this.#restore(states, mustClose, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof HarmonyLiteError)) throw error;
+      logger.error("Failed to restore snapshot", { reason: error.message, hint: error.hint });
+      return false;
+    }
+  }
+
+  async #restore(states: readonly StreamState[], mustClose: boolean, signal: AbortSignal): Promise<boolean> {
+    const { logger, config } = this.#replica;
+    const positions = await this.#positions(signal);
+    const generations = await this.#source.generations();
+    const known = await generations.list(signal);
+    const generation = known.find((each) => leadOf(each.positions, states, positions, mustClose).length > 0);
+    if (!generation) return false;
+    logger.info("Restoring from snapshot", { snapshot: generation.name, bytes: generation.size });
+    await using file = await fetched(generations, generation, config.dbPath, signal);
+    using snapshot = await SnapshotFile.open(file.path, config.tables, signal);
+    const streams = leadOf(snapshot.positions, states, positions, mustClose);
+    if (streams.length === 0) return false;
+    const rows = await this.#merge(snapshot, new Set(streams), signal);
+    logger.info("Restored from snapshot", { snapshot: generation.name, rows, streams: streams.join(", ") });
+    return true;
+  }
+
+  /** Waits, as for a message, while the snapshot knows what this database does not. */
+  async #merge(snapshot: SnapshotFile, streams: ReadonlySet<string>, signal: AbortSignal): Promise<number> {
+    const { config, database, comparer, schema, messages, logger } = this.#replica;
+    const { shards, maxTransactionRows, versionRetention } = config.replicationLog;
+    for (let isSaid = false;;) {
+      try {
+        return await Merge.run(snapshot, streams, {
+          database,
+          comparer,
+          schema,
+          messages,
+          node: config.nodeId,
+          shards,
+          maxTransactionRows,
+          versionRetentionMs: versionRetention,
+          signal,
+        });
+      } catch (error) {
+        if (!(error instanceof SchemaBehindError)) throw error;
+        const { message: reason, hint } = error;
+        if (!isSaid) logger.warn("schema_mismatch_paused", { snapshot: true, reason, hint });
+        isSaid = true;
+        do await sleep(SCHEMA_POLL_MS, signal); while (!await messages.isSchemaNew(error, signal));
+      }
+    }
+  }
+
+  async #waitForFresh(states: readonly StreamState[], signal: AbortSignal): Promise<boolean> {
+    const { logger } = this.#replica;
+    if (!await this.#source.request(signal)) return false;
+    logger.info("Waiting for a snapshot that another node takes now");
+    const positions = await this.#positions(signal);
+    const generations = await this.#source.generations();
+    for (const start = Date.now(); Date.now() - start < FRESH_TIMEOUT_MS;) {
+      await sleep(FRESH_POLL_MS, signal);
+      const known = await generations.list(signal);
+      if (known.some((each) => leadOf(each.positions, states, positions, true).length > 0)) return true;
+    }
+    return false;
+  }
+
+  #positions(signal: AbortSignal): Promise<Position[]> {
+    const { database, schema } = this.#replica;
+    return schema.read(() => readPositions(database), signal);
+  }
+}
+
+function positionIn(state: StreamState, positions: readonly Position[]): Position | undefined {
+  return positions.find(({ stream, created }) => stream === state.name && created === state.created);
+}
+
+/**
+ * Those of some streams in which a snapshot is ahead of us. `mustClose`: and from where it stands the stream can be read on.
+ */
+function leadOf(
+  theirs: readonly Position[],
+  states: readonly StreamState[],
+  ours: readonly Position[],
+  mustClose: boolean,
+): string[] {
+  return states.filter((state) => {
+    const position = positionIn(state, theirs);
+    if (!position || position.sequence > state.last) return false;
+    if (position.sequence <= (positionIn(state, ours)?.sequence ?? 0)) return false;
+    return !mustClose || position.sequence + 1 >= state.first;
+  }).map(({ name }) => name);
+}
+
+/** A snapshot in a file of its own, for as long as it is needed. */
+async function fetched(
+  generations: Generations,
+  generation: Generation,
+  dbPath: string,
+  signal: AbortSignal,
+): Promise<AsyncDisposable & { readonly path: string }> {
+  const path = `${dbPath}-harmonylite-restore`;
+  const remove = async (): Promise<void> => {
+    for (const end of ["", "-wal", "-shm", "-journal"]) {
+      await Deno.remove(path + end).catch((error) => {
+        if (!(error instanceof Deno.errors.NotFound)) throw error;
+      });
+    }
+  };
+  // One that was left behind when this process was killed.
+  await remove();
+  await generations.fetch(generation, path, { signal });
+  return { path, [Symbol.asyncDispose]: remove };
+}
+
+/**
+ * Sees to it that there is a database to follow. Where there is none, or a broken one, the newest snapshot takes its place;
+ * rejects with a DatabaseError that says what to do when there is no snapshot either. `open` is called when one is needed.
+ */
+export async function requireDatabase(
+  config: Config,
+  { open, signal, logger }: {
+    readonly open: (signal: AbortSignal) => Promise<AsyncDisposable & Pick<SnapshotSource, "generations">>;
+    readonly signal: AbortSignal;
+    readonly logger: Logger;
+  },
+): Promise<void> {
+  const condition = await judgeFile(config.dbPath, signal);
+  if (condition === "sound") return;
+  if (condition !== "empty") {
+    logger.warn("The database cannot be used, looking for a snapshot", { file: config.dbPath, condition });
+  }
+  await using source = config.snapshot.enabled ? await open(signal) : undefined;
+  const generations = await source?.generations();
+  const [newest] = await generations?.list(signal) ?? [];
+  if (!generations || !newest) {
+    if (condition === "empty") return;
+    throw nothingToRestore(config, condition);
+  }
+  logger.info("Restoring from snapshot", { snapshot: newest.name, bytes: newest.size });
+  await using file = await fetched(generations, newest, config.dbPath, signal);
+  const aside = await replaceFile(config.dbPath, file.path, { condition, signal });
+  logger.info("Restored from snapshot", { snapshot: newest.name, ...aside && { broken: aside } });
+}
+
+function nothingToRestore({ dbPath }: Config, condition: string): DatabaseError {
+  const what = condition === "missing" ? "there is no such file" : "it is damaged";
+  return new DatabaseError(
+    condition === "missing" ? "DATABASE_MISSING" : "DATABASE_BROKEN",
+    `Cannot open the database "${dbPath}": ${what}, and there is no snapshot to restore`,
+    {
+      hint: condition === "missing"
+        ? "Start the application once so that it creates the file, or correct db_path."
+        : "Put a backup in its place, or a copy of another node's database. It was not touched.",
+    },
+  );
+}
