@@ -48,8 +48,11 @@ export class Recovery {
     const states = await this.#log.streams();
     const positions = await this.#positions(signal);
     const wanted = states.filter((state) => {
-      const position = positionIn(state, positions);
-      return !hasMap || !position || position.sequence + 1 < state.first;
+      const stored = positions.find(({ stream }) => stream === state.name);
+      if (!stored) return true;
+      // What was lost with a stream that was recreated is sent again first, see `sendAllAgain`.
+      const isOurs = stored.created === state.created && stored.sequence <= state.last;
+      return isOurs && (!hasMap || stored.sequence + 1 < state.first);
     });
     if (wanted.length > 0) await this.#tryToRestore(wanted, false, signal);
   }

@@ -116,6 +116,8 @@ export class Replica implements Disposable {
       messages: this.messages,
       logger: this.logger,
       closeGaps,
+      node: this.config.nodeId,
+      shards: this.config.replicationLog.shards,
       onApplied: () => this.activeAt = Date.now(),
     });
   }

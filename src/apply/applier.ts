@@ -8,8 +8,7 @@ import { ClusterSchemas } from "../schema/cluster_schemas.ts";
 import type { LogMessage, ReplicationLog, StreamState } from "../stream/replication_log.ts";
 import type { MessageApplier } from "./message_applier.ts";
 import { forgetOtherStreams, type Position, readPosition, storePosition } from "./position.ts";
-import { requeueUnread } from "./requeue.ts";
-import { forgetFinishedBatches } from "./waiting_batches.ts";
+import { sendAllAgain } from "./resend.ts";
 import { SchemaBehindError } from "./schema_behind.ts";
 
 /** How often streams of this cluster are looked for that did not exist before: another node may use more shards. */
@@ -37,6 +36,9 @@ export interface ApplierOptions {
   readonly schema: SchemaTracker;
   readonly log: ReplicationLog;
   readonly messages: MessageApplier;
+  /** This node's id, and how many shards it sends to. */
+  readonly node: bigint;
+  readonly shards: number;
   /** Asked when a message names what this database does not know. */
   readonly registry: SchemaReader;
   readonly logger: Logger;
@@ -220,22 +222,32 @@ export class Applier {
     return schema.read(() => readPosition(database, stream));
   }
 
-  /** The position to read from. A stream that was recreated is read from its start, and own changes it lost are sent again. */
+  /** The position to read from; see {@link sendAllAgain} for a stream that was recreated. */
   async #startOver(state: StreamState, signal: AbortSignal): Promise<Position> {
     const { database, schema, logger, messages } = this.#options;
     const stored = await this.#storedPosition(state.name);
     const position = positionIn(state, stored);
     if (position === stored) return position;
-    if (stored) {
-      logger.warn("Stream was recreated, starting over", { stream: state.name, created: state.created });
+    if (!stored) {
+      await schema.write(() => {
+        forgetOtherStreams(database, state.shard, state.name);
+        storePosition(database, position);
+      }, signal);
+      return position;
     }
-    await schema.write(() => {
-      if (stored) requeueUnread(database, stored);
-      forgetOtherStreams(database, state.shard, state.name);
-      forgetFinishedBatches(database, state.name);
-      storePosition(database, position);
-    }, signal);
-    messages.overlay.reload();
+    logger.warn("Stream was recreated, starting over: all that is known of its rows is sent again", {
+      stream: state.name,
+      created: state.created,
+    });
+    const { node, shards } = this.#options;
+    await sendAllAgain(position, stored, {
+      database,
+      schema,
+      overlay: messages.overlay,
+      node,
+      shards,
+      signal,
+    });
     return position;
   }
 

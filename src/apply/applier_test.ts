@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { eventually } from "../../tests/support/eventually.ts";
-import { CoreLab, LAB_TIME_NS } from "../../tests/support/core_lab.ts";
+import { CoreLab, LAB_NODE, LAB_TIME_NS } from "../../tests/support/core_lab.ts";
 import { StreamError } from "../lib/errors.ts";
 import { captureLogger } from "../observe/logger.ts";
 import { ClusterSchemas } from "../schema/cluster_schemas.ts";
@@ -30,6 +30,8 @@ Deno.test("a shard that cannot be applied ends the applier, although the others 
     registry: { read: () => Promise.reject(new Error("not to be asked")) },
     logger: captureLogger(),
     closeGaps: () => Promise.resolve(false),
+    node: LAB_NODE,
+    shards: 1,
     onApplied: () => {
       throw new Error("no room is left");
     },
@@ -61,6 +63,8 @@ Deno.test("what is unknown waits while the registry cannot be reached, and is ju
     registry: { read },
     logger,
     closeGaps: () => Promise.resolve(false),
+    node: LAB_NODE,
+    shards: 1,
     onApplied: () => {},
   });
   const stop = new AbortController();

@@ -135,7 +135,8 @@ export class Fold {
     }
     if (event.type === "delete") this.#remove(table, bound);
     else this.#write(plan, key, event, bound, isOwn || own !== undefined);
-    return event.node === this.#node && !isOwn ? "foreign" : "written";
+    const isForeign = event.node === this.#node && !isOwn && !(own && this.#isSame(table, own, event));
+    return isForeign ? "foreign" : "written";
   }
 
   /**

@@ -58,9 +58,11 @@ export interface MessageApplierOptions {
   readonly onUnwritable: (error: TableUnwritableError) => void;
 }
 
-/** The clocks of a batch; all its events are of one node. */
+/** The clocks of a batch. */
 interface EventRange {
   readonly node: bigint;
+  /** What is sent again after a stream was lost comes from many nodes. */
+  isOfOne: boolean;
   first: bigint;
   last: bigint;
 }
@@ -306,7 +308,8 @@ export class MessageApplier {
         if (++count % EVENTS_BETWEEN_YIELDS === 0) await yieldToEventLoop();
       }
     }
-    if (range) this.#batches.finish(message.stream, batch, range.node, range.first, range.last);
+    if (batch !== undefined) this.#batches.remember(message.stream, batch);
+    if (range?.isOfOne) this.#batches.cover(message.stream, range.node, range.first, range.last);
     const effects = this.#effects;
     if (range) this.#noteClock(range);
     effects.applied += outcomes.written + outcomes.foreign + outcomes.kept;
@@ -367,7 +370,8 @@ function timed(event: ChangeEvent, message: LogMessage): TimedEvent {
 }
 
 function widen(range: EventRange | undefined, { node, ts }: TimedEvent): EventRange {
-  if (!range) return { node, first: ts, last: ts };
+  if (!range) return { node, isOfOne: true, first: ts, last: ts };
+  if (node !== range.node) range.isOfOne = false;
   if (ts < range.first) range.first = ts;
   if (ts > range.last) range.last = ts;
   return range;

@@ -116,9 +116,20 @@ export class WaitingBatches {
     return added > 0 || sameContents(stored, message.data);
   }
 
-  /** A batch took effect: its parts go, and it counts for unfinished ones of its node whose changes it holds. */
-  finish(stream: string, batch: string | undefined, node: bigint, firstTs: bigint, lastTs: bigint): void {
-    if (batch !== undefined) this.#remember(stream, batch, node);
+  /** A batch of several parts took effect: its parts go, and it is known should they come again. */
+  remember(stream: string, batch: string): void {
+    this.discard(stream, batch);
+    this.#database.run(
+      `INSERT INTO ${quote(FINISHED_BATCH)} (stream, node, batch) VALUES (?, ?, ?)
+       ON CONFLICT (stream, node) DO UPDATE SET batch = excluded.batch`,
+      stream,
+      parseBatchName(batch).node,
+      batch,
+    );
+  }
+
+  /** Changes of a node took effect, and count for unfinished batches of it that hold them, too. */
+  cover(stream: string, node: bigint, firstTs: bigint, lastTs: bigint): void {
     if (this.#database.get(`SELECT 1 FROM ${quote(BATCH)} WHERE stream = ? LIMIT 1`, stream) === undefined) {
       return;
     }
@@ -129,17 +140,6 @@ export class WaitingBatches {
       stream,
       node,
       firstTs,
-    );
-  }
-
-  #remember(stream: string, batch: string, node: bigint): void {
-    this.discard(stream, batch);
-    this.#database.run(
-      `INSERT INTO ${quote(FINISHED_BATCH)} (stream, node, batch) VALUES (?, ?, ?)
-       ON CONFLICT (stream, node) DO UPDATE SET batch = excluded.batch`,
-      stream,
-      node,
-      batch,
     );
   }
 
@@ -186,9 +186,4 @@ export function dropCoveredBatches(database: Database, stream: string, streamTim
     streamTime - KEEP_COVERED_NS,
   );
   for (const [batch] of rows) batches.discard(stream, String(batch));
-}
-
-/** A stream was created anew: what took effect from the one before may have to once more; inside a write transaction. */
-export function forgetFinishedBatches(database: Database, stream: string): void {
-  database.run(`DELETE FROM ${quote(FINISHED_BATCH)} WHERE stream = ?`, stream);
 }

@@ -45,9 +45,9 @@ Deno.test("a batch is complete with its last part, whatever came twice", async (
 Deno.test("an unfinished batch goes when finished ones of its node hold all its changes", async () => {
   await withBatches((batches, waiting) => {
     keep(batches, nameOf(10, 30));
-    batches.finish(STREAM, undefined, 9n, 10n, 20n);
+    batches.cover(STREAM, 9n, 10n, 20n);
     assert.equal(waiting().length, 1);
-    batches.finish(STREAM, undefined, 9n, 21n, 40n);
+    batches.cover(STREAM, 9n, 21n, 40n);
     assert.equal(waiting().length, 0);
   });
 });
@@ -55,9 +55,9 @@ Deno.test("an unfinished batch goes when finished ones of its node hold all its 
 Deno.test("batches of another node, of another stream, or that begin later cover nothing", async () => {
   await withBatches((batches, waiting) => {
     keep(batches, nameOf(10, 30));
-    batches.finish(STREAM, undefined, 8n, 1n, 99n);
-    batches.finish("lab-2", undefined, 9n, 1n, 99n);
-    batches.finish(STREAM, undefined, 9n, 11n, 99n);
+    batches.cover(STREAM, 8n, 1n, 99n);
+    batches.cover("lab-2", 9n, 1n, 99n);
+    batches.cover(STREAM, 9n, 11n, 99n);
     assert.deepEqual(waiting(), [nameOf(10, 30)]);
   });
 });
@@ -67,7 +67,7 @@ Deno.test("a covered batch stays for a day of stream time: its parts may be a tw
   await lab.database.write(() => {
     const batches = new WaitingBatches(lab.database);
     keep(batches, nameOf(10, 30));
-    batches.finish(STREAM, undefined, 9n, 1n, 99n);
+    batches.cover(STREAM, 9n, 1n, 99n);
     const count = (): number => lab.database.count(`SELECT count(*) FROM "__harmonylite___part"`);
     dropCoveredBatches(lab.database, STREAM, 1000n + DAY_NS);
     assert.equal(count(), 1);
@@ -81,11 +81,11 @@ Deno.test("parts that come again after their batch took effect do not wait for e
     const [first, second, twin] = [nameOf(1, 9), nameOf(10, 19), nameOf(1, 9, 8)];
     const isFinished = (batch: string): boolean => batches.isFinished(STREAM, readPart(batch, "1/3")!);
     assert.equal(isFinished(first), false);
-    batches.finish(STREAM, first, 9n, 1n, 9n);
+    batches.remember(STREAM, first);
     assert.deepEqual([first, second, twin].map(isFinished), [true, false, false]);
-    batches.finish(STREAM, undefined, 9n, 20n, 20n);
+    batches.cover(STREAM, 9n, 20n, 20n);
     assert.equal(isFinished(first), true);
-    batches.finish(STREAM, second, 9n, 10n, 19n);
+    batches.remember(STREAM, second);
     assert.deepEqual([first, second].map(isFinished), [false, true]);
   });
 });

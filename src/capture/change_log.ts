@@ -124,7 +124,8 @@ function createTablesOf(database: Database, table: FollowedTable): boolean {
 
 /**
  * `val_` columns have no type, so that no affinity rewrites a value. `shape` is the row of the schema history that says
- * which of them hold the change; `shard` and `sequence` say where it lies in the streams once it is acknowledged.
+ * which of them hold the change; `shard` and `sequence` say where it lies in the streams once it is acknowledged; `node`
+ * is NULL, or the one that made a change which is sent again after its stream was lost.
  * No AUTOINCREMENT, which would write one page more for each transaction: housekeeping leaves the newest row, so ids rise
  * all the same. Returns whether it was missing.
  */
@@ -134,7 +135,8 @@ function createChangeLog(database: Database, table: FollowedTable): boolean {
   if (!hasTable(database, name)) {
     database.exec(
       `CREATE TABLE ${quote(name)} (id INTEGER PRIMARY KEY, ${columns.map(quote).join(", ")},
-       type TEXT, created_at INTEGER, state INTEGER, ts INTEGER, shape INTEGER, shard INTEGER, sequence INTEGER)`,
+       type TEXT, created_at INTEGER, state INTEGER, ts INTEGER, shape INTEGER, shard INTEGER, sequence INTEGER,
+       node INTEGER)`,
     );
     forgetEntries(database, table.name);
     return true;

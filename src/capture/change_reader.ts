@@ -14,6 +14,8 @@ export interface CapturedChange {
   readonly type: ChangeType;
   /** Hybrid clock, Unix nanoseconds. */
   readonly ts: bigint;
+  /** The node that made it, when it is another one's that is sent again. */
+  readonly node: bigint | undefined;
   /** What the table looked like then. */
   readonly shape: TableShape;
   /** In the order of `shape.columns`; of a delete only the key columns are reliable. */
@@ -54,7 +56,7 @@ export const MAX_CHANGE_BYTES = 256 * 1024 * 1024;
 const MAX_DESCRIBED_CHARS = 60;
 
 /** What stands before the values in each row that is read. */
-const FIXED = 5;
+const FIXED = 6;
 
 /**
  * Reads change logs. Every value comes as it was stored, also text that a JavaScript string cannot hold or that the
@@ -191,12 +193,12 @@ export class ChangeReader {
   }
 
   #toChange(current: TableShape, row: Row): CapturedChange | undefined {
-    const [id, type, ts, shapeId, isCut] = row;
+    const [id, type, ts, shapeId, node, isCut] = row;
     const shape = this.#schema.shapes.get(Number(shapeId));
     if (typeof id !== "bigint" || typeof ts !== "bigint" || !shape) return undefined;
     const isPlain = shape === current && isCut === 0n && !mayBeDamaged(row);
     const values = isPlain ? row.slice(FIXED) : this.#prepare(shape).exact.get(id);
-    return { id, type: type as ChangeType, ts, shape, values };
+    return { id, type: type as ChangeType, ts, node: node as bigint ?? undefined, shape, values };
   }
 }
 
@@ -222,7 +224,7 @@ function travellingValues(shape: TableShape): string[] {
 }
 
 function selectValues(shape: TableShape, values: readonly string[]): string {
-  return `SELECT id, type, ts, shape, ${hasNul(values)}, ${values.join(", ")} FROM ${
+  return `SELECT id, type, ts, shape, node, ${hasNul(values)}, ${values.join(", ")} FROM ${
     quote(changeLog(shape.table))
   }`;
 }

@@ -44,7 +44,7 @@ export class ChangeEncoder {
   encode(change: CapturedChange, batch: BatchWriter): void {
     const { event, pick } = this.#form(change);
     const values = pick ? pick.map((at): SqlValue => change.values[at] ?? null) : change.values;
-    batch.add(event, change.type, change.id, change.ts, values);
+    batch.add(event, change.type, change.id, change.ts, values, change.node);
   }
 
   #form(change: CapturedChange): Form {

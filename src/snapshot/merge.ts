@@ -1,18 +1,18 @@
 import type { Fold } from "../apply/fold.ts";
 import type { MessageApplier } from "../apply/message_applier.ts";
 import { type Position, readPositions, storePosition } from "../apply/position.ts";
+import { shardOfRow } from "../apply/row_shard.ts";
 import { RowVersions } from "../apply/row_versions.ts";
 import type { SchemaTracker } from "../capture/schema_tracker.ts";
 import { raiseClock } from "../capture/trigger_sql.ts";
 import { yieldToEventLoop } from "../lib/sleep.ts";
 import { BATCH, FINISHED_BATCH, PART } from "../schema/names.ts";
-import { type FollowedTable, presentTable, rowKinds, type Schema } from "../schema/followed_tables.ts";
+import { presentTable, rowKinds, type Schema } from "../schema/followed_tables.ts";
 import type { Database } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
 import { decodeKey, type EncodedKey } from "../verify/key.ts";
 import { TableRows } from "../verify/table_rows.ts";
 import { EventDecoder } from "../wire/codec.ts";
-import { shardOf, shardOfTable } from "../wire/shard.ts";
 import { differences, rowList, versionList } from "./keyed_lists.ts";
 import { settleOwnChanges } from "./own_changes.ts";
 import type { SnapshotFile } from "./snapshot_file.ts";
@@ -117,22 +117,13 @@ export class Merge {
           for await (const keys of differences(kind, listOf(this.#snapshot.database, kind), list)) {
             signal.throwIfAborted();
             for (const key of keys) {
-              const shard = this.#shardOf(name, kind, key);
+              const shard = shardOfRow({ ...kind, name }, decodeKey(key), this.#options.shards);
               if (this.#shards.has(shard)) yield { rows, key, shard };
             }
           }
         }
       }
     }
-  }
-
-  #shardOf(name: string, { key, oneShard }: FollowedTable, encoded: EncodedKey): number {
-    const { shards } = this.#options;
-    if (oneShard) return shardOfTable(name, shards);
-    const values = decodeKey(encoded);
-    const sorted = key.map(({ name }, at) => [name, values[at]!] as const)
-      .sort(([a], [b]) => a < b ? -1 : 1);
-    return shardOf(name, sorted.map(([column]) => column), sorted.map(([, value]) => value), shards);
   }
 
   /** False when the schema has changed meanwhile. */

@@ -55,7 +55,8 @@ function isFolded(
   if (!kind) return false;
   const key = kind.key.map(({ name }) => change.values[shape.columns.indexOf(name)] ?? null);
   const stored = versions.get(kind, key);
-  return stored !== undefined && compareVersions({ ts: change.ts, node, hash: ownHash(change) }, stored) <= 0;
+  return stored !== undefined &&
+    compareVersions({ ts: change.ts, node: change.node ?? node, hash: ownHash(change) }, stored) <= 0;
 }
 
 /** As if it had come back: housekeeping removes it. */

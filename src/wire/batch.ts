@@ -107,14 +107,26 @@ export class BatchWriter {
     return this.#kept.length;
   }
 
-  /** Adds one event, and returns its content hash. @param values in the order of `shape.columns` */
-  add(shape: EventShape, type: ChangeType, id: bigint, ts: bigint, values: readonly SqlValue[]): number {
+  /**
+   * Adds one event, and returns its content hash.
+   *
+   * @param values in the order of `shape.columns`
+   * @param node who made it, if that is not who sends it
+   */
+  add(
+    shape: EventShape,
+    type: ChangeType,
+    id: bigint,
+    ts: bigint,
+    values: readonly SqlValue[],
+    node = this.#node,
+  ): number {
     const { maxBatch, maxMessageBytes } = this.#limits;
     const writer = this.#writer;
     const isFull = this.#events >= maxBatch || (this.#events > 0 && writer.length >= FULL_MESSAGE_BYTES);
     if (isFull) this.#close(writer.length);
     const start = writer.length;
-    const hash = writeEvent(writer, shape, this.#node, type, id, ts, values);
+    const hash = writeEvent(writer, shape, node, type, id, ts, values);
     if (writer.length > maxMessageBytes && start > 0) this.#close(start);
     if (writer.length > maxMessageBytes) this.#slice(maxMessageBytes);
     this.#events++;

@@ -1,0 +1,114 @@
+import assert from "node:assert/strict";
+import { CoreLab, LAB_NODE, LAB_TIME_NS, type LabEvent } from "../../tests/support/core_lab.ts";
+import { type Position, readPosition, readPositions, storePosition } from "./position.ts";
+import { sendAllAgain } from "./resend.ts";
+
+const T = LAB_TIME_NS;
+
+const LOST = { stream: "lab-1", shard: 1, created: "then", sequence: 2, time: 0n };
+const NEW = { stream: "lab-1", shard: 1, created: "now", sequence: 0, time: 0n };
+
+async function sendAgain(lab: CoreLab, lost: Position = LOST): Promise<void> {
+  const { database, schema, messages: { overlay } } = lab;
+  const { signal } = new AbortController();
+  await sendAllAgain(NEW, lost, { database, schema, overlay, node: LAB_NODE, shards: 1, signal });
+  lab.position = NEW;
+}
+
+Deno.test("own changes beyond what was read of a lost stream become pending again, others do not", async () => {
+  await using lab = await CoreLab.open(
+    "CREATE TABLE t (id INTEGER PRIMARY KEY); CREATE TABLE u (id INTEGER PRIMARY KEY)",
+  );
+  lab.run("INSERT INTO t VALUES (1), (2), (3), (4); INSERT INTO u VALUES (5)");
+  lab.run(
+    `DELETE FROM "__harmonylite___global_change_log";
+     UPDATE "__harmonylite__t_change_log" SET state = 1, shard = 1, sequence = id;
+     UPDATE "__harmonylite__t_change_log" SET shard = 2 WHERE id = 4;
+     UPDATE "__harmonylite__u_change_log" SET state = 1, shard = 1, sequence = 9`,
+  );
+  await sendAgain(lab);
+  assert.deepEqual([lab.captured("t", "id"), lab.captured("u", "id")], [["insert|3"], ["insert|5"]]);
+  assert.deepEqual(
+    lab.lines(`SELECT id, state, sequence FROM "__harmonylite__t_change_log"`),
+    ["1|1|1", "2|1|2", "3|0|NULL", "4|1|4"],
+  );
+});
+
+Deno.test("what one node had read of a lost stream comes to all, under the versions that it had", async () => {
+  const sql =
+    `CREATE TABLE t (id INTEGER PRIMARY KEY, a); CREATE TABLE uniq (id INTEGER PRIMARY KEY, u UNIQUE);
+    CREATE TABLE holes (k TEXT PRIMARY KEY, a);`;
+  await using ahead = await CoreLab.open(sql);
+  await using behind = await CoreLab.open(sql);
+  const both: LabEvent[] = [
+    { table: "t", type: "insert", row: { id: 1n, a: "x" }, ts: T + 1n },
+    { table: "t", type: "insert", row: { id: 2n, a: "x" }, ts: T + 2n },
+    { table: "uniq", type: "insert", row: { id: 1n, u: 1n }, ts: T + 3n },
+  ];
+  for (const lab of [ahead, behind]) await lab.receive(...both);
+  await ahead.receive(
+    { table: "t", type: "update", row: { id: 1n, a: "newer" }, ts: T + 11n },
+    { table: "t", type: "delete", row: { id: 2n }, ts: T + 12n },
+    { table: "uniq", type: "insert", row: { id: 2n, u: 1n }, ts: T + 13n },
+    { table: "holes", type: "insert", row: { k: null, rowid: 3n, a: 1n }, ts: T + 14n },
+  );
+  behind.runAt(T + 20n, "INSERT INTO t VALUES (9, 'own')");
+  const labs = [ahead, behind];
+  const before = versions(ahead);
+  for (const lab of labs) await sendAgain(lab);
+  const batches = [await ahead.read(), await behind.read()];
+  for (const { batch } of batches.flat()) {
+    for (const part of batch.parts) {
+      const message = ahead.messageOfPart(part);
+      for (const lab of labs) await lab.apply(message);
+    }
+  }
+  for (const lab of labs) {
+    assert.deepEqual(lab.lines("SELECT * FROM t"), ["1|'newer'", "9|'own'"]);
+    // Which of the two has the value rests on the order of arrival, which is the same for all.
+    assert.deepEqual(lab.lines("SELECT * FROM uniq"), ahead.lines("SELECT * FROM uniq"));
+    assert.deepEqual(lab.lines("SELECT rowid, * FROM holes"), ["3|NULL|1"]);
+    assert.deepEqual(versions(lab).filter((line) => !line.startsWith("9|")), before);
+    assert.deepEqual(lab.lines(UNIQ_VERSIONS), ahead.lines(UNIQ_VERSIONS));
+    assert.equal(lab.foreign, 0, "nobody takes it for the work of a twin");
+    assert.deepEqual(lab.quarantined, []);
+  }
+});
+
+Deno.test("a node that dies while it queues what a stream has lost goes on with what has a version still", async () => {
+  await using lab = await CoreLab.open("CREATE TABLE t (id INTEGER PRIMARY KEY, a)");
+  const rows = Array.from({ length: 1_200 }, (_, at): LabEvent => (
+    { table: "t", type: "insert", row: { id: BigInt(at), a: "x" }, ts: T + BigInt(at) }
+  ));
+  await lab.receive(...rows);
+  const { write } = lab.schema;
+  let transactions = 0;
+  lab.schema.write = async <R>(work: () => R | Promise<R>): Promise<R> => {
+    if (++transactions === 3) throw new Error("killed");
+    return await write.call(lab.schema, work) as R;
+  };
+  await assert.rejects(sendAgain(lab), /killed/);
+  const half = lab.all(`SELECT count(*) FROM "__harmonylite__t_row_version"`)[0]![0];
+  assert.equal(half, 700n);
+  await sendAgain(lab, readPosition(lab.database, "lab-1")!);
+  assert.equal(lab.captured("t", "id").length, 1_200);
+  assert.deepEqual(readPositions(lab.database), [NEW]);
+});
+
+const UNIQ_VERSIONS = `SELECT * FROM "__harmonylite__uniq_row_version"`;
+
+function versions(lab: CoreLab): string[] {
+  return [
+    ...lab.lines(`SELECT val_id, ts, node FROM "__harmonylite__t_row_version"`),
+    ...lab.lines(`SELECT val_rowid, ts, node FROM "__harmonylite__holes_row_version_null"`),
+  ];
+}
+
+Deno.test("a position is stored with all it says", async () => {
+  await using lab = await CoreLab.open("CREATE TABLE t (id INTEGER PRIMARY KEY)");
+  const position = { stream: "lab-1", shard: 1, created: "then", sequence: 7, time: 2n ** 62n };
+  await lab.database.write(() => storePosition(lab.database, position));
+  await lab.database.write(() => storePosition(lab.database, { ...position, sequence: 8 }));
+  assert.deepEqual(readPositions(lab.database), [{ ...position, sequence: 8 }]);
+  assert.equal(readPosition(lab.database, "lab-2"), undefined);
+});
