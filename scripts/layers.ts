@@ -39,7 +39,7 @@ const IMPORTERS: Readonly<Record<string, readonly string[]>> = {
   "node:zlib": ["wire"],
   "smol-toml": ["config"],
   "@logtape/logtape": ["observe"],
-  "cbor-x": ["agent", "verify"],
+  "cbor-x": ["agent", "stream"],
   "fast-check": [],
   // The version of the program.
   "deno.json": ["cli"],

@@ -1,12 +1,13 @@
-import type { Config } from "../config/config.ts";
+import { type Config, sharedPrefix } from "../config/config.ts";
 import { Backoff } from "../lib/backoff.ts";
 import { StreamError } from "../lib/errors.ts";
 import { sleep } from "../lib/sleep.ts";
 import { type ConnectionStatus, connectToNats, type NatsOptions } from "../nats/connection.ts";
 import type { Logger } from "../observe/logger.ts";
 import { REGISTRY_BUCKET, SchemaRegistry } from "../schema/registry.ts";
-import { Generations } from "../snapshot/generations.ts";
+import { LEASE_BUCKET } from "../snapshot/lease.ts";
 import { openStore } from "../snapshot/open_store.ts";
+import type { SnapshotStore } from "../snapshot/store.ts";
 import { JetStreamKeyValue } from "../stream/jetstream_key_value.ts";
 import { JetStreamLog } from "../stream/jetstream_log.ts";
 import type { BucketSettings, KeyValueStore } from "../stream/key_value.ts";
@@ -19,16 +20,16 @@ import { NODES_BUCKET } from "./node_claim.ts";
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 5_000;
 
-const DEFAULT_STREAM_PREFIX = "harmonylite-changes";
-
 export interface LogConnection extends AsyncDisposable {
   readonly log: ReplicationLog;
   readonly registry: SchemaRegistry;
   readonly peers: Peers;
   /** Which nodes run. */
   readonly nodes: KeyValueStore;
-  /** Opens the place where snapshots are kept, once; the client of a store takes memory. Ends with the connection. */
-  readonly generations: () => Promise<Generations>;
+  /** What one process of the cluster does at a time. */
+  readonly leases: KeyValueStore;
+  /** Opens the store of the snapshots, which is its caller's then. */
+  readonly openStore: () => Promise<SnapshotStore>;
 }
 
 /**
@@ -55,21 +56,21 @@ export async function connectLog(
   stack.use(log);
   const store = stack.use(new JetStreamKeyValue(connection, bucketSettings(config, REGISTRY_BUCKET)));
   const nodes = stack.use(new JetStreamKeyValue(connection, bucketSettings(config, NODES_BUCKET)));
+  const leases = stack.use(new JetStreamKeyValue(connection, bucketSettings(config, LEASE_BUCKET)));
   const now = (): number => performance.now();
   const registry = new SchemaRegistry({ store, node: config.nodeId, logger, now });
   await waitForStreams(log, options);
   const owned = stack.move();
   const peers = new NatsPeers(connection, config.nats.subjectPrefix);
-  let opened: Promise<Generations> | undefined;
-  const open = async (): Promise<Generations> =>
-    new Generations(owned.use(await openStore(config, () => connection)), snapshotPrefix(config));
-  const generations = (): Promise<Generations> => opened ??= open();
-  return { log, registry, peers, nodes, generations, [Symbol.asyncDispose]: () => owned.disposeAsync() };
-}
-
-/** Stands before the names of snapshots, so that clusters can share a store. */
-function snapshotPrefix({ nats: { streamPrefix } }: Config): string {
-  return streamPrefix === DEFAULT_STREAM_PREFIX ? "" : `${streamPrefix}-`;
+  return {
+    log,
+    registry,
+    peers,
+    nodes,
+    leases,
+    openStore: () => openStore(config, () => connection),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
 }
 
 async function waitForStreams(
@@ -112,10 +113,8 @@ function natsOptions({ nats, nodeId }: Config): NatsOptions {
   return { urls, connectRetries, reconnectWaitSeconds, name: `harmonylite-node-${nodeId}`, ...set };
 }
 
-/** Entries carry the prefix unless it is the default one, so that clusters can share an account. */
-function bucketSettings({ nats, replicationLog }: Config, bucket: string): BucketSettings {
-  const folder = nats.streamPrefix === DEFAULT_STREAM_PREFIX ? "" : nats.streamPrefix;
-  return { bucket, folder, replicas: replicationLog.replicas };
+function bucketSettings(config: Config, bucket: string): BucketSettings {
+  return { bucket, folder: sharedPrefix(config), replicas: config.replicationLog.replicas };
 }
 
 function streamSettings({ nats, replicationLog }: Config): Parameters<typeof JetStreamLog.open>[1] {

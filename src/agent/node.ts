@@ -3,8 +3,9 @@ import { ProcessLock } from "../capture/process_lock.ts";
 import { Watcher } from "../capture/watcher.ts";
 import type { Config } from "../config/config.ts";
 import { messageOf } from "../lib/errors.ts";
-import { pause } from "../lib/sleep.ts";
+import { pause, untilAborted } from "../lib/sleep.ts";
 import type { Logger } from "../observe/logger.ts";
+import { answerCalls } from "../stream/peer_calls.ts";
 import { takeOwnership } from "./database_owner.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { connectLog, type LogConnection } from "./log_connection.ts";
@@ -12,6 +13,7 @@ import { CLAIM_INTERVAL_MS, NodeClaim } from "./node_claim.ts";
 import { Recovery, requireDatabase } from "./recovery.ts";
 import { Replica } from "./replica.ts";
 import { hasSequenceMap, readSequenceMap } from "./sequence_map.ts";
+import { requestSnapshot, Snapshots } from "./snapshots.ts";
 import { Verification } from "./verification.ts";
 
 /** How long a node that is asked to stop goes on sending what is pending. */
@@ -35,7 +37,7 @@ export interface NodeOptions {
 export async function runNode(config: Config, { signal, logger }: NodeOptions): Promise<void> {
   using _lock = ProcessLock.acquire(config.dbPath);
   const connect = (signal: AbortSignal): Promise<LogConnection> => connectLog(config, { signal, logger });
-  await requireDatabase(config, { open: connect, signal, logger });
+  await requireDatabase(config, { signal, logger });
   using watcher = await Watcher.open(config.dbPath, logger);
   using replica = await Replica.open(config, { signal, logger });
   await takeOwnership(replica.database, replica.schema, { node: config.nodeId, logger, signal });
@@ -94,10 +96,16 @@ export class NodeLoops {
     const closeGaps = (streams: ReadonlySet<string>, signal: AbortSignal): Promise<boolean> =>
       recovery?.closeGaps(streams, signal) ?? Promise.resolve(false);
     const applier = config.replicate ? this.#replica.applier(connection, closeGaps) : undefined;
+    const verification = new Verification(this.#replica, connection.peers, signal);
+    const snapshots = new Snapshots(this.#replica, connection);
+    const self = { node: config.nodeId, instance: crypto.randomUUID() };
+    const methods = answerCalls({ ...verification.methods, ...snapshots.methods });
     await this.#untilOneFails(stop, signal, [
       this.#housekeeping.run({ signal }),
       connection.registry.run({ signal, schema: () => schema.current }),
-      new Verification(this.#replica, connection.peers).run({ signal }),
+      connection.peers.serve(self, methods, signal),
+      verification.run(),
+      applier && config.publish ? snapshots.run({ readiness: applier, signal }) : undefined,
       claimOf(this.#replica, connection).run({ signal }),
       this.#sleepWhenIdle(stop, signal),
       applier && this.#apply(applier, recovery, signal),
@@ -105,8 +113,9 @@ export class NodeLoops {
     ]);
   }
 
-  #recovery({ log, generations }: LogConnection): Recovery {
-    return new Recovery(this.#replica, log, { generations, request: () => Promise.resolve(false) });
+  #recovery({ log, openStore, peers }: LogConnection): Recovery {
+    const request = (signal: AbortSignal): Promise<boolean> => requestSnapshot(peers, signal);
+    return new Recovery(this.#replica, log, { openStore, request });
   }
 
   async #apply(applier: Applier, recovery: Recovery | undefined, signal: AbortSignal): Promise<void> {
@@ -185,15 +194,6 @@ function claimOf({ config, logger }: Replica, { nodes: store }: LogConnection): 
     now: () => performance.now(),
     checkIntervalMs: CLAIM_INTERVAL_MS,
   });
-}
-
-async function untilAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
-  const { promise: aborted, resolve } = Promise.withResolvers<void>();
-  const onAbort = (): void => resolve();
-  signal.addEventListener("abort", onAbort, { once: true });
-  if (signal.aborted) resolve();
-  await Promise.race([promise, aborted]);
-  signal.removeEventListener("abort", onAbort);
 }
 
 /** The positions in the database count; the map only tells what its absence or its state means. */

@@ -10,7 +10,10 @@ import type { Generation } from "../snapshot/manifest.ts";
 import { Merge } from "../snapshot/merge.ts";
 import { SnapshotFile } from "../snapshot/snapshot_file.ts";
 import { judgeFile, replaceFile } from "../snapshot/whole_file.ts";
+import type { SnapshotStore } from "../snapshot/store.ts";
 import type { ReplicationLog, StreamState } from "../stream/replication_log.ts";
+import { openSnapshotStore } from "./log_connection.ts";
+import { generationsOf } from "./save_snapshot.ts";
 import type { Replica } from "./replica.ts";
 
 /** How long a fresh snapshot that was asked for may take, and how often it is looked for. */
@@ -21,8 +24,8 @@ const SCHEMA_POLL_MS = 250;
 
 /** Where snapshots are, and who takes one when asked to. */
 export interface SnapshotSource {
-  /** Opened when it is needed: the client of a store takes memory. */
-  readonly generations: () => Promise<Generations>;
+  /** For as long as it is needed: the client of a store takes memory. */
+  readonly openStore: () => Promise<SnapshotStore>;
   /** Asks the node that takes snapshots for one at once; false when nobody does. */
   readonly request: (signal: AbortSignal) => Promise<boolean>;
 }
@@ -98,7 +101,8 @@ export class Recovery {
   async #restore(states: readonly StreamState[], mustClose: boolean, signal: AbortSignal): Promise<boolean> {
     const { logger, config } = this.#replica;
     const positions = await this.#positions(signal);
-    const generations = await this.#source.generations();
+    await using store = await this.#source.openStore();
+    const generations = generationsOf(config, store);
     const known = await generations.list(signal);
     const generation = known.find((each) => leadOf(each.positions, states, positions, mustClose).length > 0);
     if (!generation) return false;
@@ -140,11 +144,12 @@ export class Recovery {
   }
 
   async #waitForFresh(states: readonly StreamState[], signal: AbortSignal): Promise<boolean> {
-    const { logger } = this.#replica;
+    const { config, logger } = this.#replica;
     if (!await this.#source.request(signal)) return false;
     logger.info("Waiting for a snapshot that another node takes now");
     const positions = await this.#positions(signal);
-    const generations = await this.#source.generations();
+    await using store = await this.#source.openStore();
+    const generations = generationsOf(config, store);
     for (const start = Date.now(); Date.now() - start < FRESH_TIMEOUT_MS;) {
       await sleep(FRESH_POLL_MS, signal);
       const known = await generations.list(signal);
@@ -203,23 +208,19 @@ async function fetched(
 
 /**
  * Sees to it that there is a database to follow. Where there is none, or a broken one, the newest snapshot takes its place;
- * rejects with a DatabaseError that says what to do when there is no snapshot either. `open` is called when one is needed.
+ * rejects with a DatabaseError that says what to do when there is no snapshot either.
  */
 export async function requireDatabase(
   config: Config,
-  { open, signal, logger }: {
-    readonly open: (signal: AbortSignal) => Promise<AsyncDisposable & Pick<SnapshotSource, "generations">>;
-    readonly signal: AbortSignal;
-    readonly logger: Logger;
-  },
+  { signal, logger }: { readonly signal: AbortSignal; readonly logger: Logger },
 ): Promise<void> {
   const condition = await judgeFile(config.dbPath, signal);
   if (condition === "sound") return;
   if (condition !== "empty") {
     logger.warn("The database cannot be used, looking for a snapshot", { file: config.dbPath, condition });
   }
-  await using source = config.snapshot.enabled ? await open(signal) : undefined;
-  const generations = await source?.generations();
+  await using opened = config.snapshot.enabled ? await openSnapshotStore(config, { signal, logger }) : undefined;
+  const generations = opened && generationsOf(config, opened.store);
   const [newest] = await generations?.list(signal) ?? [];
   if (!generations || !newest) {
     if (condition === "empty") return;

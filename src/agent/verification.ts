@@ -4,9 +4,10 @@ import { HarmonyLiteError } from "../lib/errors.ts";
 import { Mutex } from "../lib/mutex.ts";
 import { pause } from "../lib/sleep.ts";
 import type { Logger } from "../observe/logger.ts";
-import type { Peer, Peers } from "../stream/peers.ts";
+import type { PeerMethods } from "../stream/peer_calls.ts";
+import type { Peers } from "../stream/peers.ts";
 import { LocalRows } from "../verify/local_rows.ts";
-import { askToVerify as askNode, serveRows } from "../verify/protocol.ts";
+import { askToVerify as askNode, rowMethods } from "../verify/protocol.ts";
 import { type NodeResult, verdictOf, verify } from "../verify/verify.ts";
 import { connectLog } from "./log_connection.ts";
 import type { Replica } from "./replica.ts";
@@ -38,46 +39,44 @@ export async function askToVerify(
 export class Verification {
   readonly #replica: Replica;
   readonly #peers: Peers;
+  readonly #rows: LocalRows;
+  readonly #signal: AbortSignal;
   readonly #turn = new Mutex();
   /** Rows that differed when the nodes were compared last; undefined before the first time. */
   differing: number | undefined;
 
-  constructor(replica: Replica, peers: Peers) {
+  constructor(replica: Replica, peers: Peers, signal: AbortSignal) {
+    const { database, comparer, schema, messages } = replica;
     this.#replica = replica;
     this.#peers = peers;
-  }
-
-  async run({ signal }: { signal: AbortSignal }): Promise<void> {
-    const { config, database, comparer, schema, messages } = this.#replica;
-    const rows = new LocalRows({
+    this.#signal = signal;
+    this.#rows = new LocalRows({
       database: comparer,
       schema,
       repair: (events) => repairRows(database, messages, events, signal),
       signal,
     });
-    const self: Peer = { node: config.nodeId, instance: crypto.randomUUID() };
-    const handler = serveRows(
-      rows,
-      (options) => this.#turn.run(() => this.#verify(rows, options.repair, signal)),
-    );
-    await Promise.all([
-      this.#peers.serve(self, handler, signal),
-      this.#verifyNowAndThen(rows, signal),
-    ]);
   }
 
-  async #verifyNowAndThen(rows: LocalRows, signal: AbortSignal): Promise<void> {
+  /** What other nodes may ask. */
+  get methods(): PeerMethods {
+    return rowMethods(this.#rows, ({ repair }) => this.#turn.run(() => this.#verify(repair)));
+  }
+
+  /** Compares each `verify.interval`, until the signal is aborted. */
+  async run(): Promise<void> {
     const { interval } = this.#replica.config.verify;
-    while (interval > 0 && !signal.aborted) {
+    while (interval > 0 && !this.#signal.aborted) {
       // Nodes that were started together need not all compare at once.
-      await pause(interval * (0.9 + 0.2 * Math.random()), signal);
-      if (!signal.aborted) await this.#turn.run(() => this.#verify(rows, false, signal));
+      await pause(interval * (0.9 + 0.2 * Math.random()), this.#signal);
+      if (!this.#signal.aborted) await this.#turn.run(() => this.#verify(false));
     }
   }
 
-  async #verify(rows: LocalRows, repair: boolean, signal: AbortSignal): Promise<NodeResult[]> {
+  async #verify(repair: boolean): Promise<NodeResult[]> {
     const { config, logger } = this.#replica;
-    const results = await verify({ rows, peers: this.#peers, node: config.nodeId, repair, signal });
+    const [rows, peers, signal] = [this.#rows, this.#peers, this.#signal];
+    const results = await verify({ rows, peers, node: config.nodeId, repair, signal });
     const differing = results.map(({ tables }) =>
       tables.reduce((sum, table) => sum + table.differences.length, 0)
     );

@@ -1,4 +1,4 @@
-import { ENTRIES, type SCHEMA, type SchemaEntry } from "./schema.ts";
+import { ENTRIES, SCHEMA, type SchemaEntry } from "./schema.ts";
 import type { Section, Setting } from "./setting.ts";
 
 type CamelCase<Name extends string> = Name extends `${infer Head}_${infer Tail}`
@@ -27,6 +27,14 @@ export function valueOf(config: Config, entry: SchemaEntry): unknown {
   let value: unknown = config;
   for (const name of entry.key.split(".")) value = (value as Record<string, unknown>)[camelCase(name)];
   return value;
+}
+
+/**
+ * Stands before the names of what lies where other clusters may have theirs, such as entries of a bucket and snapshots;
+ * empty with the default prefix.
+ */
+export function sharedPrefix({ nats }: Config): string {
+  return nats.streamPrefix === SCHEMA.members.nats.members.stream_prefix.default ? "" : nats.streamPrefix;
 }
 
 /** Shorter ones would turn up in words that have nothing to do with them. */

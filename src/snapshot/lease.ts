@@ -19,6 +19,8 @@ export interface LeaseOptions {
   readonly ttlMs: number;
   /** Milliseconds since whenever; never goes back. */
   readonly now: () => number;
+  /** False while this process leaves it to others. */
+  readonly isWanted?: () => boolean;
 }
 
 /**
@@ -71,6 +73,7 @@ export class Lease {
 
   /** A failure heals or lasts: either way the next attempt follows. */
   async #attempt(signal: AbortSignal): Promise<void> {
+    if (this.#options.isWanted?.() === false) return await this.#release();
     const limit = AbortSignal.timeout(this.#intervalMs * 2);
     try {
       await this.#look(AbortSignal.any([signal, limit]));

@@ -1,6 +1,5 @@
-import { Encoder } from "cbor-x";
-import { WireError } from "../lib/errors.ts";
-import type { Peer, PeerHandler, Peers } from "../stream/peers.ts";
+import { callPeer, type PeerMethods } from "../stream/peer_calls.ts";
+import type { Peer, Peers } from "../stream/peers.ts";
 import type { Progress } from "./judge.ts";
 import type { EncodedKey } from "./key.ts";
 import type { DigestedRange, RowHolder, RowKind, StatesAt } from "./row_holder.ts";
@@ -13,9 +12,7 @@ const ANSWER_TIMEOUT_MS = 30_000;
 const METHODS = ["refusal", "differing", "rows", "states", "events", "take"] as const;
 type Method = typeof METHODS[number];
 
-const cbor = new Encoder({ useRecords: false, tagUint8Array: false });
-
-/** The rows of another node: each method asks that node for its own, in CBOR: `[method, …arguments]`. */
+/** The rows of another node: each method asks that node for its own. */
 export class RemoteRows implements RowHolder {
   readonly #peers: Peers;
   readonly #peer: Peer;
@@ -51,11 +48,9 @@ export class RemoteRows implements RowHolder {
     return this.#ask("take", kind, events);
   }
 
-  async #ask<Answer>(method: Method, ...values: readonly unknown[]): Promise<Answer> {
+  #ask<Answer>(method: Method, ...values: readonly unknown[]): Promise<Answer> {
     const options = { timeoutMs: ANSWER_TIMEOUT_MS, signal: this.#signal };
-    return cbor.decode(
-      await this.#peers.ask(this.#peer, cbor.encode([method, ...values]), options),
-    ) as Answer;
+    return callPeer(this.#peers, this.#peer, [method, ...values], options);
   }
 }
 
@@ -68,20 +63,17 @@ export async function askToVerify(
   options: { readonly repair: boolean; readonly timeoutMs: number; readonly signal: AbortSignal },
 ): Promise<NodeResult[]> {
   const { repair, timeoutMs, signal } = options;
-  const answer = await peers.ask(peer, cbor.encode([VERIFY, { repair }]), { timeoutMs, signal });
-  return cbor.decode(answer) as NodeResult[];
+  return await callPeer(peers, peer, [VERIFY, { repair }], { timeoutMs, signal });
 }
 
 /** Answers what {@link RemoteRows} and {@link askToVerify} ask. */
-export function serveRows(
+export function rowMethods(
   rows: RowHolder,
   verifyAll: (options: { readonly repair: boolean }) => Promise<NodeResult[]>,
-): PeerHandler {
-  return async (request) => {
-    const [method, ...values] = cbor.decode(request) as [Method | typeof VERIFY, ...unknown[]];
-    if (method === VERIFY) return cbor.encode(await verifyAll(values[0] as { repair: boolean }));
-    if (!METHODS.includes(method)) throw new WireError(`Cannot answer: "${method}" is not known here`);
+): PeerMethods {
+  const ofRows = METHODS.map((method) => {
     const ask = rows[method] as (...values: unknown[]) => Promise<unknown>;
-    return cbor.encode(await ask.apply(rows, values));
-  };
+    return [method, (...values: unknown[]): Promise<unknown> => ask.apply(rows, values)];
+  });
+  return { ...Object.fromEntries(ofRows), [VERIFY]: verifyAll };
 }

@@ -71,6 +71,8 @@ export class SimProcess {
       // Doubled ids are among what is simulated; that they are noticed is tested elsewhere.
       generations: () => Promise.reject(new Error("there is no store")),
       nodes: new MemoryBuckets().connect({ bucket: "nodes", folder: "", replicas: 1 }),
+      leases: new MemoryBuckets().connect({ bucket: "leases", folder: "", replicas: 1 }),
+      openStore: () => Promise.reject(new Error("There are no snapshots in this simulation")),
       [Symbol.asyncDispose]: () => Promise.resolve(),
     };
     const loops = new NodeLoops(replica, {

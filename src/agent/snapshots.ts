@@ -1,0 +1,155 @@
+import { type Position, readPositions } from "../apply/position.ts";
+import type { Config } from "../config/config.ts";
+import { Backoff } from "../lib/backoff.ts";
+import { HarmonyLiteError } from "../lib/errors.ts";
+import { pause, untilAborted } from "../lib/sleep.ts";
+import { Wakeup } from "../lib/wakeup.ts";
+import { LEADER, Lease } from "../snapshot/lease.ts";
+import type { Generation } from "../snapshot/manifest.ts";
+import type { SnapshotStore } from "../snapshot/store.ts";
+import { callPeer, type PeerMethods } from "../stream/peer_calls.ts";
+import type { Peers } from "../stream/peers.ts";
+import type { LogConnection } from "./log_connection.ts";
+import type { Replica } from "./replica.ts";
+import { generationsOf, leaseOf, saveNow, tellFailure } from "./save_snapshot.ts";
+
+/** How often the one in charge looks whether a snapshot is due. Only its own database is asked. */
+const LOOK_INTERVAL_MS = 1_000;
+/** Pauses after a snapshot that could not be taken. */
+const FIRST_PAUSE_MS = 1_000;
+const LONGEST_PAUSE_MS = 300_000;
+/** How long nodes have to say that they run, and to answer. */
+const ANSWER_TIMEOUT_MS = 2_000;
+
+const REQUEST = "takeSnapshot";
+
+/**
+ * Asks the node in charge of the snapshots to take one at once, whatever is due.
+ *
+ * @returns whether one has said that it will: it is listed when it has been taken
+ */
+export async function requestSnapshot(peers: Peers, signal: AbortSignal): Promise<boolean> {
+  const options = { timeoutMs: ANSWER_TIMEOUT_MS, signal };
+  for (const peer of await peers.find(options)) {
+    const answer = await callPeer<boolean>(peers, peer, [REQUEST], options).catch(() => false);
+    signal.throwIfAborted();
+    if (answer) return true;
+  }
+  return false;
+}
+
+/** When a node may take snapshots for its cluster. */
+export interface Readiness {
+  /** Resolves when it has applied what the streams held when it started. */
+  readonly caughtUp: Promise<void>;
+  /** False while it lacks something that was in the streams. */
+  readonly mayPublish: boolean;
+}
+
+/**
+ * Takes the snapshots of the cluster while this node has the lease: a first one at once, then each `snapshot.interval`, when
+ * a stream has moved on far enough, and when another node asks for one. What fails is tried again.
+ */
+export class Snapshots {
+  readonly #replica: Replica;
+  readonly #connection: LogConnection;
+  readonly #backoff = new Backoff({ firstMs: FIRST_PAUSE_MS, maxMs: LONGEST_PAUSE_MS });
+  readonly #wakeup = new Wakeup();
+  #lease: Lease | undefined;
+  #isRequested = false;
+
+  constructor(replica: Replica, connection: LogConnection) {
+    this.#replica = replica;
+    this.#connection = connection;
+  }
+
+  /** What other nodes may ask. */
+  get methods(): PeerMethods {
+    return { [REQUEST]: () => Promise.resolve(this.#request()) };
+  }
+
+  async run({ readiness, signal }: { readiness: Readiness; signal: AbortSignal }): Promise<void> {
+    const { config } = this.#replica;
+    if (!config.snapshot.enabled) return;
+    let isCaughtUp = false;
+    readiness.caughtUp.then(() => isCaughtUp = true);
+    this.#lease = new Lease({
+      ...leaseOf(config, this.#connection.leases, LEADER),
+      isWanted: () => isCaughtUp && readiness.mayPublish,
+    });
+    await Promise.all([this.#lease.run({ signal }), this.#takeWhenDue(this.#lease, signal)]);
+  }
+
+  #request(): boolean {
+    if (!this.#lease?.isHeld) return false;
+    this.#isRequested = true;
+    this.#wakeup.notify();
+    return true;
+  }
+
+  async #takeWhenDue(lease: Lease, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const lost = await untilAborted(lease.acquired, signal);
+      if (lost) await this.#lead(AbortSignal.any([signal, lost]));
+    }
+  }
+
+  /** Takes what is due for as long as this node has the lease. */
+  async #lead(held: AbortSignal): Promise<void> {
+    while (!held.aborted) {
+      try {
+        await using store = await this.#connection.openStore();
+        await this.#takeFrom(store, held);
+      } catch (error) {
+        if (held.aborted) return;
+        if (!(error instanceof HarmonyLiteError)) throw error;
+        tellFailure(this.#replica.logger, error);
+        await pause(this.#backoff.next(), held);
+      }
+    }
+  }
+
+  async #takeFrom(store: SnapshotStore, signal: AbortSignal): Promise<void> {
+    const { config, logger } = this.#replica;
+    const generations = generationsOf(config, store);
+    let [newest] = await generations.list(signal);
+    while (!signal.aborted) {
+      if (this.#isRequested || await this.#isDue(newest, signal)) {
+        // Somebody may have taken one by hand meanwhile.
+        [newest] = await generations.list(signal);
+        if (this.#isRequested || await this.#isDue(newest, signal)) {
+          this.#isRequested = false;
+          newest = await saveNow(config, this.#connection, store, { signal, logger });
+          this.#backoff.reset();
+        }
+      }
+      await this.#wakeup.wait(LOOK_INTERVAL_MS, signal);
+    }
+  }
+
+  async #isDue(newest: Generation | undefined, signal: AbortSignal): Promise<boolean> {
+    if (newest === undefined) return true;
+    const { config: { snapshot, replicationLog }, schema, database } = this.#replica;
+    // One from the future was taken by a clock that is wrong.
+    if (snapshot.interval > 0 && Math.abs(Date.now() - newest.timeMs) >= snapshot.interval) return true;
+    const positions = await schema.read(() => readPositions(database), signal);
+    return hasMovedOn(positions, newest.positions, snapshotThreshold(replicationLog));
+  }
+}
+
+/** How many messages a stream may move on before the next snapshot: half of what it keeps, or less with many shards. */
+export function snapshotThreshold({ maxEntries, shards }: Config["replicationLog"]): number {
+  return Math.max(1, Math.floor(Math.min(maxEntries / shards, maxEntries / 2)));
+}
+
+/** Whether any stream has at least so many messages more than before. */
+export function hasMovedOn(
+  positions: readonly Position[],
+  before: readonly Position[],
+  threshold: number,
+): boolean {
+  return positions.some(({ stream, created, sequence }) => {
+    const then = before.find((position) => position.stream === stream && position.created === created);
+    return sequence - (then?.sequence ?? 0) >= threshold;
+  });
+}
