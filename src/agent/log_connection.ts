@@ -40,14 +40,9 @@ export async function connectLog(
   config: Config,
   options: { signal: AbortSignal; logger: Logger; attempts?: number },
 ): Promise<LogConnection> {
-  const { signal, logger } = options;
+  const { logger } = options;
   await using stack = new AsyncDisposableStack();
-  const connection = await connectToNats(natsOptions(config), {
-    signal,
-    onStatus: (status) => sayStatus(status, logger),
-  });
-  stack.defer(() => connection.close());
-  logger.info("Connected to NATS", { server: connection.getServer() });
+  const connection = await connectTo(config, stack, options);
   const log = await JetStreamLog.open(connection, streamSettings(config), {
     // Its owner ends it: while it drains, the caller's signal is aborted already.
     signal: new AbortController().signal,
@@ -71,6 +66,35 @@ export async function connectLog(
     openStore: () => openStore(config, () => connection),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/**
+ * Opens the store of the snapshots without anything else, for a look at it. NATS is needed only where the snapshots are
+ * there; then it rejects when no server lets us in within `connect_retries`.
+ */
+export async function openSnapshotStore(
+  config: Config,
+  options: { signal: AbortSignal; logger: Logger },
+): Promise<AsyncDisposable & { readonly store: SnapshotStore }> {
+  await using stack = new AsyncDisposableStack();
+  const store = await openStore(config, () => connectTo(config, stack, options));
+  stack.use(store);
+  const owned = stack.move();
+  return { store, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+async function connectTo(
+  config: Config,
+  stack: AsyncDisposableStack,
+  { signal, logger }: { signal: AbortSignal; logger: Logger },
+): ReturnType<typeof connectToNats> {
+  const connection = await connectToNats(natsOptions(config), {
+    signal,
+    onStatus: (status) => sayStatus(status, logger),
+  });
+  stack.defer(() => connection.close());
+  logger.info("Connected to NATS", { server: connection.getServer() });
+  return connection;
 }
 
 async function waitForStreams(

@@ -27,13 +27,16 @@ export function generationsOf(config: Config, store: SnapshotStore): Generations
   return new Generations(store, prefix === "" ? "" : `${prefix}-`);
 }
 
-/** Throws a ConfigError where no snapshot can be taken. */
-export function requireSnapshots({ snapshot, publish, replicate }: Config): void {
-  if (!snapshot.enabled) {
-    throw new ConfigError("Cannot work with snapshots: snapshot.enabled is false", {
-      hint: "Set enabled = true under [snapshot].",
-    });
-  }
+/** Throws a ConfigError where snapshots are not wanted. */
+export function requireEnabled({ snapshot }: Config): void {
+  if (snapshot.enabled) return;
+  throw new ConfigError("Cannot work with snapshots: snapshot.enabled is false", {
+    hint: "Set enabled = true under [snapshot].",
+  });
+}
+
+/** Throws a ConfigError on a node whose database may differ from what the cluster holds. */
+function requireWhole({ publish, replicate }: Config): void {
   const missing = !publish ? "publish" : !replicate ? "replicate" : undefined;
   if (missing === undefined) return;
   throw new ConfigError(`Cannot take a snapshot: this node has ${missing} = false`, {
@@ -95,7 +98,8 @@ export function tellFailure(logger: Logger, { message, hint }: HarmonyLiteError)
 
 /** Takes a snapshot in a process of its own, beside the running node, or without one: then this sends what is pending. */
 export async function saveSnapshot(config: Config, options: SaveOptions): Promise<Generation> {
-  requireSnapshots(config);
+  requireEnabled(config);
+  requireWhole(config);
   using lock = acquireUnlessHeld(config.dbPath);
   using replica = lock && await openReplica(config, options);
   await using connection = await connectLog(config, { ...options, attempts: STREAM_ATTEMPTS });

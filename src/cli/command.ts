@@ -42,6 +42,7 @@ export type Command =
     readonly force: boolean;
     readonly overrides: readonly Override[];
   }
+  | SnapshotCommand
   | {
     readonly name: "verify";
     readonly choice: ConfigChoice;
@@ -50,6 +51,25 @@ export type Command =
   }
   | { readonly name: "version" }
   | { readonly name: "help"; readonly topic: CommandName | undefined };
+
+export type SnapshotCommand =
+  & { readonly name: "snapshot"; readonly choice: ConfigChoice; readonly json: boolean }
+  & (
+    | { readonly action: "save" }
+    | { readonly action: "list" }
+    /** Undefined: all of them. */
+    | { readonly action: "verify"; readonly generation: string | undefined }
+    | { readonly action: "download" } & SnapshotOutput
+    | { readonly action: "restore" } & SnapshotOutput
+  );
+
+/** Which snapshot is written where. */
+export interface SnapshotOutput {
+  /** Its number in the list, 1 is the newest; or its name. */
+  readonly generation: string;
+  readonly output: string;
+  readonly force: boolean;
+}
 
 export type CommandName = Command["name"];
 
@@ -67,6 +87,8 @@ export const COMMANDS: Readonly<Record<CommandName, string>> = {
   run: "Replicate the database until stopped. The default.",
   check: "Judge the configuration and end.",
   verify: "Compare the rows of this node, which must be running, with those of all others.",
+  snapshot:
+    "Take a snapshot (save), list them, verify them, download one (download), or write one to a new file (restore).",
   conflicts: "Show the newest overridden writes (list), or put one back as a new write (restore ID).",
   cleanup: "Send what is pending, remove triggers and change logs from the database, and end.",
   init: "Write an annotated configuration file (config.toml unless FILE is given).",
@@ -83,7 +105,7 @@ interface Option {
   readonly help: string;
 }
 
-const WITH_CONFIG = ["run", "check", "verify", "conflicts", "cleanup"] as const;
+const WITH_CONFIG = ["run", "check", "verify", "snapshot", "conflicts", "cleanup"] as const;
 
 /** How many conflicts are shown. */
 const DEFAULT_LIMIT = 20;
@@ -110,9 +132,20 @@ export const OPTIONS: Readonly<Record<string, Option>> = {
     commands: ["conflicts"],
     help: `Show at most this many, ${DEFAULT_LIMIT} unless said.`,
   },
-  json: { commands: ["verify", "conflicts"], help: "For programs." },
+  generation: {
+    value: "N",
+    commands: ["snapshot"],
+    help: "Which snapshot: its number in the list, where 1 is the newest, or its name.",
+  },
+  output: { value: "FILE", commands: ["snapshot"], help: "Write the snapshot to this file." },
+  json: { commands: ["verify", "snapshot", "conflicts"], help: "For programs." },
   replace: { commands: ["conflicts"], help: "Delete rows that hold UNIQUE values of the row to put back." },
-  force: { commands: ["init"], help: "Write over a file that exists." },
+  force: { commands: ["init", "snapshot"], help: "Write over a file that exists." },
+};
+
+/** Options of the Go original that stand for a command and its first word. */
+const FORMER_OPTIONS: Readonly<Record<string, readonly [CommandName, string]>> = {
+  "save-snapshot": ["snapshot", "save"],
 };
 
 /** Throws {@link UsageError}. No arguments mean `run`. */
@@ -149,6 +182,8 @@ function makeCommand(name: CommandName, line: Line): Command {
         return { name, choice: chooseConfig(line), repair: has("repair"), json: has("json") };
       case "conflicts":
         return makeConflicts(line, words);
+      case "snapshot":
+        return makeSnapshot(line, words);
       case "init":
         return {
           name,
@@ -173,23 +208,63 @@ function makeConflicts(line: Line, words: string[]): Extract<Command, { name: "c
   const name = "conflicts";
   const choice = chooseConfig(line);
   const action = words.shift() ?? "list";
-  const valueOf = (wanted: string): string | undefined =>
-    line.options.findLast(({ option }) => option === wanted)?.text;
-  const refuse = (...options: string[]): void => {
-    const wrong = options.find((option) => valueOf(option) !== undefined);
-    if (wrong !== undefined) throw new UsageError(`Cannot use --${wrong} with "${name} ${action}"`);
-  };
   if (action === "list") {
-    refuse("replace");
-    const limit = readCount("--limit", valueOf("limit") ?? String(DEFAULT_LIMIT));
-    return { name, action, choice, json: valueOf("json") === "true", table: valueOf("table"), limit };
+    refuse(line, `${name} ${action}`, "replace");
+    const limit = readCount("--limit", valueOf(line, "limit") ?? String(DEFAULT_LIMIT));
+    const json = valueOf(line, "json") === "true";
+    return { name, action, choice, json, table: valueOf(line, "table"), limit };
   }
   if (action === "restore") {
-    refuse("json", "table", "limit");
+    refuse(line, `${name} ${action}`, "json", "table", "limit");
     const id = BigInt(readCount("the number of a conflict", words.shift() ?? ""));
-    return { name, action, choice, id, replace: valueOf("replace") === "true" };
+    return { name, action, choice, id, replace: valueOf(line, "replace") === "true" };
   }
   throw unknown("action of conflicts", action, ["list", "restore"]);
+}
+
+const SNAPSHOT_ACTIONS = ["save", "list", "verify", "download", "restore"];
+
+/** `snapshot`, `snapshot list`, `snapshot restore --generation 2 --output FILE`. Takes the words that it understands. */
+function makeSnapshot(line: Line, words: string[]): SnapshotCommand {
+  const action = words.shift() ?? "list";
+  const common = {
+    name: "snapshot",
+    choice: chooseConfig(line),
+    json: valueOf(line, "json") === "true",
+  } as const;
+  const what = `${common.name} ${action}`;
+  const generation = valueOf(line, "generation");
+  switch (action) {
+    case "save":
+    case "list":
+      refuse(line, what, "generation", "output", "force");
+      return { ...common, action };
+    case "verify":
+      refuse(line, what, "output", "force");
+      return { ...common, action, generation };
+    case "download":
+    case "restore": {
+      const output = valueOf(line, "output");
+      const force = valueOf(line, "force") === "true";
+      if (output !== undefined && (generation !== undefined || action === "download")) {
+        return { ...common, action, generation: generation ?? "1", output, force };
+      }
+      const lacks = output === undefined ? "--output FILE" : "--generation N";
+      throw new UsageError(`Cannot do "${what}": it needs ${lacks}`);
+    }
+    default:
+      throw unknown("action of snapshot", action, SNAPSHOT_ACTIONS);
+  }
+}
+
+function valueOf({ options }: Line, wanted: string): string | undefined {
+  return options.findLast(({ option }) => option === wanted)?.text;
+}
+
+/** Some options go with other actions of a command only. */
+function refuse(line: Line, what: string, ...options: readonly string[]): void {
+  const wrong = options.find((option) => valueOf(line, option) !== undefined);
+  if (wrong !== undefined) throw new UsageError(`Cannot use --${wrong} with "${what}"`);
 }
 
 function readCount(what: string, text: string): number {
@@ -208,11 +283,21 @@ function readLine(args: readonly string[]): Line {
       else words.push(token.value);
     } else if (token.kind === "option") {
       const text = readOptionText(token.name, token.value, token.inlineValue === true);
-      if (!isCommandName(token.name)) options.push({ option: token.name, text });
-      else if (text === "true") commands.push(token.name);
+      const meaning = meaningOf(token.name);
+      if (meaning === undefined) options.push({ option: token.name, text });
+      else if (text === "true") {
+        commands.push(meaning[0]);
+        words.push(...meaning.slice(1));
+      }
     }
   }
   return helpWins({ commands, words, options });
+}
+
+/** The command, and perhaps its first word, that an option stands for. */
+function meaningOf(option: string): readonly [CommandName, ...string[]] | undefined {
+  if (isCommandName(option)) return [option];
+  return Object.hasOwn(FORMER_OPTIONS, option) ? FORMER_OPTIONS[option] : undefined;
 }
 
 /** `run --help` asks for help on `run`. */
@@ -245,7 +330,7 @@ function normalize(args: readonly string[]): string[] {
 }
 
 function readOptionText(name: string, value: string | undefined, isInline: boolean): string {
-  const option = isCommandName(name) ? { value: undefined } : OPTIONS[name];
+  const option = meaningOf(name) === undefined ? OPTIONS[name] : { value: undefined };
   if (option === undefined) throw unknown("option", `--${name}`, optionNames());
   if (option.value === undefined) {
     if (value === undefined || value === "true" || value === "false") return value ?? "true";
@@ -292,7 +377,9 @@ function isCommandName(word: string): word is CommandName {
 }
 
 function optionNames(): string[] {
-  return [...Object.keys(OPTIONS), ...Object.keys(COMMANDS)].map((name) => `--${name}`);
+  return [...Object.keys(OPTIONS), ...Object.keys(COMMANDS), ...Object.keys(FORMER_OPTIONS)].map((name) =>
+    `--${name}`
+  );
 }
 
 function unknown(what: string, word: string, candidates: readonly string[]): UsageError {

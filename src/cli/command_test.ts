@@ -95,7 +95,7 @@ Deno.test("what cannot be understood is a usage error that names the nearest", (
   };
   refuse("chekc", /Cannot understand "chekc": no such command; did you mean "check"\?/);
   refuse("--confg x", /Cannot understand "--confg": no such option; did you mean "--config"\?/);
-  refuse("-save-snapshot", /no such option$/);
+  refuse("-schema-status", /no such option$/);
   refuse("doctor", /no such command$/);
   refuse("-x", /Cannot understand "--x"/);
   refuse("--config", /--config: it needs a value, --config FILE/);
@@ -152,7 +152,7 @@ Deno.test("conflicts are listed, or one is put back, each with its own options",
       ["conflicts list --replace", /Cannot use --replace with "conflicts list"/],
       ["conflicts list --limit x", /--limit must be a whole number/],
       ["conflicts lst", /did you mean "list"/],
-      ["run --json", /it goes with verify, conflicts/],
+      ["run --json", /it goes with verify, snapshot, conflicts/],
     ] as const
   ) {
     assert.throws(
@@ -161,4 +161,46 @@ Deno.test("conflicts are listed, or one is put back, each with its own options",
       line,
     );
   }
+});
+
+Deno.test("a snapshot is saved, listed, verified, downloaded and restored by their words, the first also as it used to be", () => {
+  const common = { name: "snapshot", choice: { path: "x", overrides: [] }, json: false };
+  const save = { ...common, action: "save" };
+  for (const line of ["snapshot save -config x", "-config x -save-snapshot", "--save-snapshot --config x"]) {
+    assert.deepEqual(parse(line), save, line);
+  }
+  assert.deepEqual(parse("-config x -save-snapshot=false"), run("x"));
+  assert.deepEqual(parse("snapshot -config x -json"), { ...common, action: "list", json: true });
+  assert.deepEqual(parse("snapshot verify -config x"), {
+    ...common,
+    action: "verify",
+    generation: undefined,
+  });
+  const output = { generation: "1", output: "a.db", force: false };
+  assert.deepEqual(parse("snapshot download --output a.db -config x"), {
+    ...common,
+    action: "download",
+    ...output,
+  });
+  assert.deepEqual(parse("snapshot restore -generation 2 -output a.db --force -config x"), {
+    ...common,
+    action: "restore",
+    generation: "2",
+    output: "a.db",
+    force: true,
+  });
+  const wrong = [
+    "snapshot lst",
+    "snapshot save twice",
+    "snapshot save --output a.db",
+    "snapshot list --generation 1",
+    "snapshot verify --force",
+    "snapshot download",
+    "snapshot restore --output a.db",
+    "snapshot restore --generation 1",
+    "run -save-snapshot",
+    "-save-snapshot=7",
+    "check --output a.db",
+  ];
+  for (const line of wrong) assert.throws(() => parse(line), UsageError, line);
 });

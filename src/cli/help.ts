@@ -49,7 +49,7 @@ function renderOptions(names: readonly string[]): string[] {
 
 function usageOf(name: CommandName): string {
   if (name === "init") return "init [FILE]";
-  if (name === "conflicts") return "conflicts [ACTION]";
+  if (name === "conflicts" || name === "snapshot") return `${name} [ACTION]`;
   return name === "help" ? "help [COMMAND]" : name;
 }
 

@@ -11,10 +11,6 @@ export function findNotes(config: Config): string[] {
       config.nats.urls.length === 0,
       "nats.urls is empty: this version has no NATS server of its own, `run` needs one",
     ],
-    [
-      config.snapshot.enabled,
-      "snapshot.enabled is true: this version does not take or restore snapshots yet",
-    ],
     [config.prometheus.enable, "prometheus.enable is true: this version does not serve metrics yet"],
     [
       config.healthCheck.enable,

@@ -130,7 +130,7 @@ export const SCHEMA = section("", {
   }),
 
   snapshot: section(
-    "Copies of the database that new and long absent nodes start from. Not in this version yet: read and checked, but not acted on.",
+    "Copies of the database that new and long absent nodes start from.",
     {
       enabled: boolean({ default: true, help: "Take and restore snapshots." }),
       store: choice({

@@ -1,4 +1,3 @@
-import assert from "node:assert/strict";
 import { startCluster } from "../support/cluster.ts";
 import { eventually } from "../support/eventually.ts";
 
@@ -9,6 +8,8 @@ Deno.test("the first snapshot is taken at once, by one node", async () => {
     schema: SCHEMA,
     settings: { snapshot: { enabled: true, leader_ttl: 3000 } },
   });
-  await eventually("saved", () => cluster.nodes.some(({ process }) => process.log.has("Snapshot saved")), {timeoutMs: 20000});
+  await eventually("saved", () => cluster.nodes.some(({ process }) => process.log.has("Snapshot saved")), {
+    timeoutMs: 20000,
+  });
   for (const n of cluster.nodes) console.log(n.process.log.tail(20));
 });
