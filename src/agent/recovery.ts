@@ -219,7 +219,9 @@ export async function requireDatabase(
   if (condition !== "empty") {
     logger.warn("The database cannot be used, looking for a snapshot", { file: config.dbPath, condition });
   }
-  await using opened = config.snapshot.enabled ? await openSnapshotStore(config, { signal, logger }) : undefined;
+  await using opened = config.snapshot.enabled
+    ? await openSnapshotStore(config, { signal, logger })
+    : undefined;
   const generations = opened && generationsOf(config, opened.store);
   const [newest] = await generations?.list(signal) ?? [];
   if (!generations || !newest) {
