@@ -10,7 +10,7 @@ import { type ChangeEvent, RawText, type SqlValue } from "../wire/event.ts";
 import { ConflictLog } from "./conflict_log.ts";
 import { keyText } from "./key_text.ts";
 import type { Overlay, OwnChange } from "./overlay.ts";
-import { ownHash, sameContent } from "./own_change.ts";
+import { hasValues, ownHash, sameContent } from "./own_change.ts";
 import { type BoundEvent, type EventPlan, Planner, type PlannerOptions } from "./plan.ts";
 import { RowRefusedError } from "./row_refused.ts";
 import { bindable, deleteByKey, hasKey, keyParameters, wholeRow } from "./row_sql.ts";
@@ -176,7 +176,7 @@ export class Fold {
       if (lone === "send") return this.#relog(table, key, 0n);
     }
     const bound = plan.bind(event);
-    if (!version && !stored) this.#keepImage(table, key, event);
+    if (!stored) this.#keepImage(table, key, event);
     if (event.type === "delete") this.#remove(table, bound);
     else this.#write(plan, key, event, bound, own !== undefined);
   }
@@ -189,6 +189,7 @@ export class Fold {
     const row = this.#database.get(sql, ...key.map(bindable));
     if (!row) return;
     const image = new Map(this.#exact.of(row).map((value, at) => [table.columns[at]!.name, value]));
+    if (event.type !== "delete" && hasValues(event, image)) return;
     this.#conflicts.record({
       table: table.name,
       reason: "older",

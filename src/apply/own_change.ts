@@ -20,6 +20,11 @@ export function sameContent(change: CapturedChange, event: ChangeEvent): boolean
     event.values.every((value, at) => sameValue(value, values[at]!));
 }
 
+/** Whether a row has the values that an event carries. */
+export function hasValues({ columns, values }: ChangeEvent, row: ReadonlyMap<string, SqlValue>): boolean {
+  return columns.every((column, at) => sameValue(values[at]!, row.get(column) ?? null));
+}
+
 function sameValue(a: SqlValue, b: SqlValue): boolean {
   if (a instanceof Uint8Array) return b instanceof Uint8Array && sameBytes(a, b);
   if (a instanceof RawText) return b instanceof RawText && sameBytes(a.bytes, b.bytes);

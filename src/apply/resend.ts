@@ -61,14 +61,18 @@ export async function sendAllAgain(
   overlay.reload();
 }
 
-/** Own changes that lay in a lost stream, beyond what was read from it, become pending again; inside a write transaction. */
+/**
+ * Own changes that lay in a lost stream, beyond what was read from it, become pending again; the others have come back,
+ * whatever the position in the new stream will be. Inside a write transaction.
+ */
 function requeueUnread(database: Database, lost: Position): void {
   const there = new Set(listOwn(database, "table"));
   for (const log of everFollowed(database).map(changeLog).filter((name) => there.has(name))) {
+    const parameters = [BigInt(lost.shard), BigInt(lost.sequence)];
+    database.run(`UPDATE ${quote(log)} SET sequence = 0 WHERE shard = ? AND sequence <= ?`, ...parameters);
     database.run(
       `UPDATE ${quote(log)} SET state = 0, shard = NULL, sequence = NULL WHERE shard = ? AND sequence > ?`,
-      BigInt(lost.shard),
-      BigInt(lost.sequence),
+      ...parameters,
     );
   }
   reenterPending(database);

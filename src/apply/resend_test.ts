@@ -30,7 +30,7 @@ Deno.test("own changes beyond what was read of a lost stream become pending agai
   assert.deepEqual([lab.captured("t", "id"), lab.captured("u", "id")], [["insert|3"], ["insert|5"]]);
   assert.deepEqual(
     lab.lines(`SELECT id, state, sequence FROM "__harmonylite__t_change_log"`),
-    ["1|1|1", "2|1|2", "3|0|NULL", "4|1|4"],
+    ["1|1|0", "2|1|0", "3|0|NULL", "4|1|4"],
   );
 });
 
