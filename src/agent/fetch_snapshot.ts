@@ -13,6 +13,8 @@ export interface FetchOptions extends TransferOptions {
   readonly live: string;
   /** Whether it must open as a sound database, too. */
   readonly check: boolean;
+  /** Is done to the file before it appears. */
+  readonly finish?: ((path: string) => Promise<void>) | undefined;
 }
 
 /** Chooses by number, 1 is the newest, or by name. */
@@ -36,18 +38,19 @@ export async function fetchTo(
   generation: Generation,
   options: FetchOptions,
 ): Promise<void> {
-  const { output, check } = options;
+  const { output, check, finish } = options;
   requireFree(options);
   const part = `${output}-harmonylite.part`;
   removeFile(part);
   await generations.fetch(generation, part, options);
   try {
     if (check) requireSound(part);
+    await finish?.(part);
     // Looked at again: it took a while.
     requireFree(options);
     await Deno.rename(part, output);
   } catch (error) {
-    removeFile(part);
+    for (const suffix of ["", "-wal", "-shm"]) removeFile(part + suffix);
     throw error;
   }
 }

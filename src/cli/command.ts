@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import type { Override } from "../config/sources.ts";
+import { DEFAULT_LIMIT, OPTIONS } from "./options.ts";
 import { HarmonyLiteError } from "../lib/errors.ts";
 import { nearest } from "../lib/nearest.ts";
 
@@ -60,13 +61,13 @@ export type SnapshotCommand =
     /** Undefined: all of them. */
     | { readonly action: "verify"; readonly generation: string | undefined }
     | { readonly action: "download" } & SnapshotOutput
-    | { readonly action: "restore" } & SnapshotOutput
+    | { readonly action: "restore"; readonly until: bigint | undefined } & SnapshotOutput
   );
 
 /** Which snapshot is written where. */
 export interface SnapshotOutput {
-  /** Its number in the list, 1 is the newest; or its name. */
-  readonly generation: string;
+  /** Its number in the list, 1 is the newest; or its name. Undefined where a moment chooses it. */
+  readonly generation: string | undefined;
   readonly output: string;
   readonly force: boolean;
 }
@@ -94,53 +95,6 @@ export const COMMANDS: Readonly<Record<CommandName, string>> = {
   init: "Write an annotated configuration file (config.toml unless FILE is given).",
   version: "Print the version.",
   help: "Print this, or the options of one command.",
-};
-
-interface Option {
-  /** What stands for its value in the help; without one it is a switch. */
-  readonly value?: string;
-  readonly commands: readonly CommandName[];
-  /** The setting that it beats. */
-  readonly key?: string;
-  readonly help: string;
-}
-
-const WITH_CONFIG = ["run", "check", "verify", "snapshot", "conflicts", "cleanup"] as const;
-
-/** How many conflicts are shown. */
-const DEFAULT_LIMIT = 20;
-
-/** Every option. Those that are called like a command stand for it: `-check` is `check`. */
-export const OPTIONS: Readonly<Record<string, Option>> = {
-  config: {
-    value: "FILE",
-    commands: WITH_CONFIG,
-    help: "Configuration; else ./config.toml, then /etc/harmonylite/config.toml.",
-  },
-  "db-path": { value: "FILE", commands: [...WITH_CONFIG, "init"], key: "db_path", help: "Beats db_path." },
-  "node-id": { value: "N", commands: [...WITH_CONFIG, "init"], key: "node_id", help: "Beats node_id." },
-  verbose: { commands: WITH_CONFIG, key: "logging.verbose", help: "Beats logging.verbose." },
-  all: { commands: ["cleanup"], help: "Remove every trace: versions, positions and clock too." },
-  "discard-pending": {
-    commands: ["cleanup"],
-    help: "Go on when pending changes cannot be sent: they are lost.",
-  },
-  repair: { commands: ["verify"], help: "Give each row that differs its higher version, on whichever node." },
-  table: { value: "NAME", commands: ["conflicts"], help: "Show those of this table." },
-  limit: {
-    value: "N",
-    commands: ["conflicts"],
-    help: `Show at most this many, ${DEFAULT_LIMIT} unless said.`,
-  },
-  generation: {
-    value: "N",
-    commands: ["snapshot"],
-    help: "Which snapshot: its number in the list, where 1 is the newest, or its name.",
-  },
-  output: { value: "FILE", commands: ["snapshot"], help: "Write the snapshot to this file." },
-  json: { commands: ["verify", "snapshot", "conflicts"], help: "For programs." },
-  replace: { commands: ["conflicts"], help: "Delete rows that hold UNIQUE values of the row to put back." },
-  force: { commands: ["init", "snapshot"], help: "Write over a file that exists." },
 };
 
 /** Options of the Go original that stand for a command and its first word. */
@@ -237,24 +191,42 @@ function makeSnapshot(line: Line, words: string[]): SnapshotCommand {
   switch (action) {
     case "save":
     case "list":
-      refuse(line, what, "generation", "output", "force");
+      refuse(line, what, "generation", "output", "force", "until");
       return { ...common, action };
     case "verify":
-      refuse(line, what, "output", "force");
+      refuse(line, what, "output", "force", "until");
       return { ...common, action, generation };
     case "download":
+      refuse(line, what, "until");
+      return { ...common, action, generation: generation ?? "1", ...outputOf(line, what) };
     case "restore": {
-      const output = valueOf(line, "output");
-      const force = valueOf(line, "force") === "true";
-      if (output !== undefined && (generation !== undefined || action === "download")) {
-        return { ...common, action, generation: generation ?? "1", output, force };
+      const until = valueOf(line, "until");
+      if (generation === undefined && until === undefined) {
+        throw new UsageError(`Cannot do "${what}": it needs --generation N or --until TIME`);
       }
-      const lacks = output === undefined ? "--output FILE" : "--generation N";
-      throw new UsageError(`Cannot do "${what}": it needs ${lacks}`);
+      const moment = until === undefined ? undefined : readMoment(until);
+      return { ...common, action, generation, until: moment, ...outputOf(line, what) };
     }
     default:
       throw unknown("action of snapshot", action, SNAPSHOT_ACTIONS);
   }
+}
+
+function outputOf(line: Line, what: string): Pick<SnapshotOutput, "output" | "force"> {
+  const output = valueOf(line, "output");
+  if (output === undefined) throw new UsageError(`Cannot do "${what}": it needs --output FILE`);
+  return { output, force: valueOf(line, "force") === "true" };
+}
+
+/** Unix nanoseconds. */
+function readMoment(text: string): bigint {
+  const ms = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,3})?)?(Z|[+-]\d\d:\d\d)$/.test(text)
+    ? Date.parse(text)
+    : NaN;
+  if (!Number.isNaN(ms)) return BigInt(ms) * 1_000_000n;
+  throw new UsageError(
+    `Cannot understand "${text}": a moment is written 2026-11-21T15:54:03Z, with its time zone`,
+  );
 }
 
 function valueOf({ options }: Line, wanted: string): string | undefined {

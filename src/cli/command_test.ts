@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { type Command, COMMANDS, OPTIONS, parseCommand, UsageError } from "./command.ts";
+import { type Command, COMMANDS, parseCommand, UsageError } from "./command.ts";
+import { OPTIONS } from "./options.ts";
 
 function parse(line: string): Command {
   return parseCommand(line.split(" ").filter((word) => word !== ""));
@@ -182,7 +183,12 @@ Deno.test("a snapshot is saved, listed, verified, downloaded and restored by the
     action: "download",
     ...output,
   });
+  const until = parse("snapshot restore --until 2026-11-21T15:54:03.5Z --output a.db");
+  assert.deepEqual([until.name === "snapshot" && until.action === "restore" && until.until], [
+    1_795_276_443_500_000_000n,
+  ]);
   assert.deepEqual(parse("snapshot restore -generation 2 -output a.db --force -config x"), {
+    until: undefined,
     ...common,
     action: "restore",
     generation: "2",

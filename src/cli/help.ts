@@ -1,4 +1,5 @@
-import { type CommandName, COMMANDS, OPTIONS } from "./command.ts";
+import { type CommandName, COMMANDS } from "./command.ts";
+import { OPTIONS } from "./options.ts";
 
 /** What `harmonylite help` prints, or `harmonylite help <topic>`. */
 export function renderHelp(topic?: CommandName): string {

@@ -106,18 +106,24 @@ function problemOf(error: unknown): string {
 }
 
 async function fetch(
-  { action, json, generation: wanted, output, force }: Action<"download"> | Action<"restore">,
+  command: Action<"download"> | Action<"restore">,
   generations: Generations,
-  { config, io, bar }: Desk,
+  { config, logger, io, bar }: Desk,
 ): Promise<number> {
+  const { action, json, output, force } = command;
   const { chooseGeneration, fetchTo } = await import("../agent/fetch_snapshot.ts");
+  const { newestBefore, replay } = await import("../agent/replay.ts");
+  const until = command.action === "restore" ? command.until : undefined;
   const all = await generations.list(io.signal);
-  const generation = chooseGeneration(all, wanted);
+  const generation = chooseGeneration(all, command.generation ?? newestBefore(all, until!));
   await fetchTo(generations, generation, {
     output,
     force,
     live: config.dbPath,
     check: action === "restore",
+    finish: until === undefined
+      ? undefined
+      : (path) => replay(config, path, until, { signal: io.signal, logger }),
     signal: io.signal,
     onProgress: (progress) => bar.show("downloading", progress),
   });

@@ -138,7 +138,7 @@ function unsent(timeoutMs: number): SnapshotError {
 }
 
 /** Leaves the users' data and what tells how the streams go on from there. Freed pages are zeroed, so they compress. */
-async function strip(copied: Database, signal: AbortSignal): Promise<void> {
+export async function strip(copied: Database, signal: AbortSignal): Promise<void> {
   copied.exec("PRAGMA secure_delete = ON");
   await copied.write(() => {
     dropTriggers(copied);

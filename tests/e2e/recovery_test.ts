@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { DatabaseSync } from "node:sqlite";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { type Cluster, type ClusterNode, startCluster } from "../support/cluster.ts";
@@ -41,8 +42,13 @@ function isStarted(node: ClusterNode): boolean {
   }
 }
 
+/** The database and what SQLite keeps beside it. */
 async function removeFiles(path: string): Promise<void> {
-  for (const end of ["", "-wal", "-shm"]) await Deno.remove(path + end).catch(() => {});
+  const folder = path.slice(0, path.lastIndexOf("/"));
+  for await (const { name } of Deno.readDir(folder)) {
+    const file = `${folder}/${name}`;
+    if ([path, `${path}-wal`, `${path}-shm`].includes(file)) await Deno.remove(file);
+  }
 }
 
 Deno.test("a node that was away, was stopped short, lost its file or joins comes back by a snapshot", async (t) => {
@@ -156,6 +162,45 @@ Deno.test("without a file and without a snapshot a node says so and ends", async
   assert.equal(await other.exited, 1);
   assert.ok(other.log.has("not a SQLite file"), other.log.tail(9));
   assert.match(await Deno.readTextFile(node.dbPath), /^this is no database/);
+});
+
+Deno.test("a database can be had as it was at a moment between snapshots", async () => {
+  await using cluster = await startCluster(1, {
+    schema: SCHEMA,
+    settings: { replication_log: { max_entries: 1_000, shards: 2 }, snapshot: { enabled: true } },
+  });
+  const node = cluster.node(1);
+  await node.sql("INSERT INTO notes VALUES (1, 'before', 1);");
+  await snapshotSaved(cluster);
+  const tooEarly = new Date(Date.now() - 60_000).toISOString();
+  await writeApart(node, 10, 5);
+  await node.sql("UPDATE notes SET text = 'changed' WHERE id = 1; DELETE FROM notes WHERE id = 11;");
+  await eventually("all was sent", () => node.pending() === 0);
+  const moment = new Date(Date.now() + 1).toISOString();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  await node.sql("DELETE FROM notes; INSERT INTO notes VALUES (99, 'a mistake', 1);");
+  await eventually("that was sent, too", () => node.pending() === 0);
+  const output = `${cluster.dir}/as-it-was.db`;
+  const restore = async (until: string): Promise<number> => {
+    await using command = node.command(["snapshot", "restore", "--until", until, "--output", output]);
+    return await command.exited;
+  };
+  assert.equal(await restore(moment), 0);
+  using db = new DatabaseSync(output, { readOnly: true });
+  assert.deepEqual(
+    db.prepare("SELECT id, text FROM notes ORDER BY id").all().map((row) => Object.values(row)),
+    [
+      [1, "changed"],
+      [10, "row 10"],
+      [12, "row 12"],
+      [13, "row 13"],
+      [14, "row 14"],
+    ],
+  );
+  assert.deepEqual(db.prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'").all(), []);
+  assert.equal(node.count("SELECT id FROM notes"), 99, "the live one is as it was");
+  await Deno.remove(output);
+  assert.equal(await restore(tooEarly), 1);
 });
 
 Deno.test("streams that were removed come back with all that any node had read of them", async () => {

@@ -1,0 +1,54 @@
+import type { CommandName } from "./command.ts";
+
+interface Option {
+  /** What stands for its value in the help; without one it is a switch. */
+  readonly value?: string;
+  readonly commands: readonly CommandName[];
+  /** The setting that it beats. */
+  readonly key?: string;
+  readonly help: string;
+}
+
+const WITH_CONFIG = ["run", "check", "verify", "snapshot", "conflicts", "cleanup"] as const;
+
+/** How many conflicts are shown. */
+export const DEFAULT_LIMIT = 20;
+
+/** Every option. Those that are called like a command stand for it: `-check` is `check`. */
+export const OPTIONS: Readonly<Record<string, Option>> = {
+  config: {
+    value: "FILE",
+    commands: WITH_CONFIG,
+    help: "Configuration; else ./config.toml, then /etc/harmonylite/config.toml.",
+  },
+  "db-path": { value: "FILE", commands: [...WITH_CONFIG, "init"], key: "db_path", help: "Beats db_path." },
+  "node-id": { value: "N", commands: [...WITH_CONFIG, "init"], key: "node_id", help: "Beats node_id." },
+  verbose: { commands: WITH_CONFIG, key: "logging.verbose", help: "Beats logging.verbose." },
+  all: { commands: ["cleanup"], help: "Remove every trace: versions, positions and clock too." },
+  "discard-pending": {
+    commands: ["cleanup"],
+    help: "Go on when pending changes cannot be sent: they are lost.",
+  },
+  repair: { commands: ["verify"], help: "Give each row that differs its higher version, on whichever node." },
+  table: { value: "NAME", commands: ["conflicts"], help: "Show those of this table." },
+  limit: {
+    value: "N",
+    commands: ["conflicts"],
+    help: `Show at most this many, ${DEFAULT_LIMIT} unless said.`,
+  },
+  generation: {
+    value: "N",
+    commands: ["snapshot"],
+    help: "Which snapshot: its number in the list, where 1 is the newest, or its name.",
+  },
+  until: {
+    value: "TIME",
+    commands: ["snapshot"],
+    help:
+      "Restore up to this moment, as 2026-11-21T15:54:03Z: what the streams hold is applied to a snapshot.",
+  },
+  output: { value: "FILE", commands: ["snapshot"], help: "Write the snapshot to this file." },
+  json: { commands: ["verify", "snapshot", "conflicts"], help: "For programs." },
+  replace: { commands: ["conflicts"], help: "Delete rows that hold UNIQUE values of the row to put back." },
+  force: { commands: ["init", "snapshot"], help: "Write over a file that exists." },
+};
