@@ -38,7 +38,7 @@ function isStarted(node: ClusterNode): boolean {
   try {
     return node.process !== undefined;
   } catch {
-    return false;
+    return false; // It throws for a node that was not started.
   }
 }
 
