@@ -21,7 +21,8 @@ export interface TransferOptions {
  * The snapshots of one cluster in a store. The newest is `snapshot.db`, an ordinary SQLite file; the older ones are
  * `snapshot-<time>.db`; `snapshot.json` lists all of them, the newest first.
  *
- * To add one: (a) it is put under its own name; (b) the manifest is put, with it as the first: from here on it counts;
+ * To add one: (a) it is put as `snapshot.new`, so that a store finds what puts that were killed have left, and gets its own
+ * name; (b) the manifest is put, with it as the first: from here on it counts;
  * (c) what is called `snapshot.db` gets its own name, (d) the new one becomes `snapshot.db`; (e) what is not listed any
  * more is deleted. Wherever that ends early, readers find every listed snapshot under one of its two names, and the next
  * one that is added goes on from there. One writer at a time: see lease.ts.
@@ -30,6 +31,7 @@ export class Generations {
   readonly #store: SnapshotStore;
   readonly #prefix: string;
   readonly #latest: string;
+  readonly #incoming: string;
   readonly #manifest: string;
 
   /** @param prefix stands before all names; empty, or ends with `-` */
@@ -37,6 +39,7 @@ export class Generations {
     this.#store = store;
     this.#prefix = prefix;
     this.#latest = `${prefix}snapshot.db`;
+    this.#incoming = `${prefix}snapshot.new`;
     this.#manifest = `${prefix}snapshot.json`;
   }
 
@@ -92,7 +95,8 @@ export class Generations {
     requireNoneFurther(known, facts);
     await this.#settle(known, objects, signal);
     const name = this.#freeName(facts.timeMs, [...known, ...objects]);
-    const generation = { ...facts, name, ...await this.#put(path, name, options) };
+    const generation = { ...facts, name, ...await this.#put(path, options) };
+    await this.#store.rename(this.#incoming, name, signal);
     const listed = [generation, ...known].slice(0, keep);
     await this.#putManifest(listed, signal);
     const [, before] = listed;
@@ -126,13 +130,13 @@ export class Generations {
 
   async #put(
     path: string,
-    name: string,
     { signal, onProgress }: TransferOptions,
   ): Promise<{ size: number; sha256: string }> {
     using file = await Deno.open(path);
     const { size } = await file.stat();
     const hash = createHash("sha256");
-    await this.#store.put(name, hashed(readAll(file), hash, size, onProgress), { size, signal });
+    const content = hashed(readAll(file), hash, size, onProgress);
+    await this.#store.put(this.#incoming, content, { size, signal });
     return { size, sha256: hash.digest("hex") };
   }
 
