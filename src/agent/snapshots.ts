@@ -1,12 +1,11 @@
 import { type Position, readPositions } from "../apply/position.ts";
 import type { Config } from "../config/config.ts";
 import { Backoff } from "../lib/backoff.ts";
-import { HarmonyLiteError } from "../lib/errors.ts";
+import { HarmonyLiteError, type StreamError } from "../lib/errors.ts";
 import { pause, untilAborted } from "../lib/sleep.ts";
 import { Wakeup } from "../lib/wakeup.ts";
 import { LEADER, Lease } from "../snapshot/lease.ts";
 import type { Generation } from "../snapshot/manifest.ts";
-import type { SnapshotStore } from "../snapshot/store.ts";
 import { callPeer, type PeerMethods } from "../stream/peer_calls.ts";
 import type { Peers } from "../stream/peers.ts";
 import type { LogConnection } from "./log_connection.ts";
@@ -57,6 +56,7 @@ export class Snapshots {
   readonly #wakeup = new Wakeup();
   #lease: Lease | undefined;
   #isRequested = false;
+  #saidReason: string | undefined;
 
   constructor(replica: Replica, connection: LogConnection) {
     this.#replica = replica;
@@ -76,8 +76,20 @@ export class Snapshots {
     this.#lease = new Lease({
       ...leaseOf(config, this.#connection.leases, LEADER),
       isWanted: () => isCaughtUp && readiness.mayPublish,
+      onFailure: (error) => this.#sayUnable(error),
     });
     await Promise.all([this.#lease.run({ signal }), this.#takeWhenDue(this.#lease, signal)]);
+  }
+
+  /** Said once for each reason: an outage may last for days. */
+  #sayUnable({ message, hint, transient }: StreamError): void {
+    if (this.#saidReason === message) return;
+    this.#saidReason = message;
+    const { logger } = this.#replica;
+    logger[transient ? "debug" : "warn"]("Unable to find out who takes the snapshots", {
+      reason: message,
+      hint,
+    });
   }
 
   #request(): boolean {
@@ -96,10 +108,11 @@ export class Snapshots {
 
   /** Takes what is due for as long as this node has the lease. */
   async #lead(held: AbortSignal): Promise<void> {
+    let state: { readonly newest: Generation | undefined } | undefined;
     while (!held.aborted) {
       try {
-        await using store = await this.#connection.openStore();
-        await this.#takeFrom(store, held);
+        if (!state || await this.#isDue(state.newest, held)) state = { newest: await this.#takeIfDue(held) };
+        await this.#wakeup.wait(LOOK_INTERVAL_MS, held);
       } catch (error) {
         if (held.aborted) return;
         if (!(error instanceof HarmonyLiteError)) throw error;
@@ -109,26 +122,26 @@ export class Snapshots {
     }
   }
 
-  async #takeFrom(store: SnapshotStore, signal: AbortSignal): Promise<void> {
+  /** The newest snapshot after that. The store is open no longer than that takes. */
+  async #takeIfDue(held: AbortSignal): Promise<Generation | undefined> {
     const { config, logger } = this.#replica;
-    const generations = generationsOf(config, store);
-    let [newest] = await generations.list(signal);
-    while (!signal.aborted) {
-      if (this.#isRequested || await this.#isDue(newest, signal)) {
-        // Somebody may have taken one by hand meanwhile.
-        [newest] = await generations.list(signal);
-        if (this.#isRequested || await this.#isDue(newest, signal)) {
-          this.#isRequested = false;
-          newest = await saveNow(config, this.#connection, store, { signal, logger });
-          this.#backoff.reset();
-        }
-      }
-      await this.#wakeup.wait(LOOK_INTERVAL_MS, signal);
+    await using store = await this.#connection.openStore();
+    // Somebody may have taken one by hand meanwhile.
+    const [newest] = await generationsOf(config, store).list(held);
+    if (!await this.#isDue(newest, held)) return newest;
+    this.#isRequested = false;
+    try {
+      const taken = await saveNow(config, this.#connection, store, { signal: held, logger });
+      this.#backoff.reset();
+      return taken;
+    } catch (error) {
+      this.#isRequested = true; // Whoever has asked for it still waits.
+      throw error;
     }
   }
 
   async #isDue(newest: Generation | undefined, signal: AbortSignal): Promise<boolean> {
-    if (newest === undefined) return true;
+    if (this.#isRequested || newest === undefined) return true;
     const { config: { snapshot, replicationLog }, schema, database } = this.#replica;
     // One from the future was taken by a clock that is wrong.
     if (snapshot.interval > 0 && Math.abs(Date.now() - newest.timeMs) >= snapshot.interval) return true;

@@ -21,6 +21,8 @@ export interface LeaseOptions {
   readonly now: () => number;
   /** False while this process leaves it to others. */
   readonly isWanted?: () => boolean;
+  /** Told of each attempt that failed; the next one follows. */
+  readonly onFailure?: (error: StreamError) => void;
 }
 
 /**
@@ -71,14 +73,14 @@ export class Lease {
     await this.#release();
   }
 
-  /** A failure heals or lasts: either way the next attempt follows. */
   async #attempt(signal: AbortSignal): Promise<void> {
     if (this.#options.isWanted?.() === false) return await this.#release();
     const limit = AbortSignal.timeout(this.#intervalMs * 2);
     try {
       await this.#look(AbortSignal.any([signal, limit]));
     } catch (error) {
-      if (!signal.aborted && !limit.aborted && !(error instanceof StreamError)) throw error;
+      if (error instanceof StreamError) this.#options.onFailure?.(error);
+      else if (!signal.aborted && !limit.aborted) throw error;
     }
     if (this.#held && !this.isHeld) this.#lose();
   }
@@ -134,19 +136,26 @@ export class Lease {
   }
 }
 
-/** Runs `work` while this process has the lease, which is waited for; `work` is aborted when it is lost. */
+/**
+ * Runs `work` while this process has the lease, which is waited for; `work` is aborted when it is lost. Rejects with a
+ * StreamError when the lease is refused for good.
+ */
 export async function withLease<T>(
   options: LeaseOptions,
   signal: AbortSignal,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const lease = new Lease(options);
+  const refused = Promise.withResolvers<never>();
+  const onFailure = (error: StreamError): void => error.transient ? undefined : refused.reject(error);
+  const lease = new Lease({ ...options, onFailure });
   const done = new AbortController();
   const running = lease.run({ signal: AbortSignal.any([signal, done.signal]) });
   try {
-    const lost = await Promise.race([lease.acquired, running.then(() => signal.throwIfAborted())]);
-    return await work(AbortSignal.any([signal, lost!]));
+    const lost = await Promise.race([lease.acquired, refused.promise, running]);
+    signal.throwIfAborted();
+    return await work(AbortSignal.any([signal, lost as AbortSignal]));
   } finally {
+    refused.promise.catch(() => undefined); // It may come too late to matter.
     done.abort();
     await running;
   }

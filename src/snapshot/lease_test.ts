@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { eventually } from "../../tests/support/eventually.ts";
+import { StreamError } from "../lib/errors.ts";
 import { MemoryBuckets, type MemoryKeyValue } from "../stream/memory_key_value.ts";
 import { LEADER, Lease, LEASE_BUCKET, withLease } from "./lease.ts";
 
@@ -138,4 +139,12 @@ Deno.test("work under a lease takes turns, and is aborted when the lease is lost
   await assert.rejects(working, { code: "LEASE_LOST" });
   const waiting = withLease(optionsOf(store!), AbortSignal.timeout(50), () => Promise.resolve());
   await assert.rejects(waiting, { name: "TimeoutError" });
+});
+
+Deno.test("a lease that is refused for good is not waited for", async () => {
+  const store = new Cluster().buckets.connect(SETTINGS);
+  store.entry = () =>
+    Promise.reject(new StreamError("PERMISSION_DENIED", "not allowed", { transient: false }));
+  const options = { store, key: LEADER, holder: { node: 1 }, ttlMs: TTL_MS, now: () => 0 };
+  await assert.rejects(withLease(options, never, () => Promise.resolve()), { code: "PERMISSION_DENIED" });
 });

@@ -54,7 +54,7 @@ export interface TakeOptions {
  */
 export async function takeSnapshot(options: TakeOptions): Promise<Generation> {
   const { database, add, signal, onProgress } = options;
-  using copy = await during("create", signal, () => WorkingCopy.reserve(database.path, signal));
+  await using copy = await during("create", signal, () => WorkingCopy.reserve(database.path, signal));
   const facts = await during("create", signal, () => makeCopy(copy, options));
   const told = (progress: Progress): void => onProgress?.("uploading", progress);
   return await during("upload", signal, () => add(copy.path, facts, { signal, onProgress: told }));
@@ -91,7 +91,7 @@ async function makeCopy(copy: WorkingCopy, options: TakeOptions): Promise<Snapsh
       return { timeMs, node, schema, positions: readPositions(copied) };
     }
     copied.close();
-    copy.clear();
+    await copy.clear();
     await sleep(COPY_PAUSE_MS, signal);
   }
   throw new SnapshotError("SCHEMA_UNSETTLED", "the triggers do not follow the schema", {

@@ -15,7 +15,7 @@ export function workingCopyPath(databasePath: string): string {
  * A place beside a database for one copy of it, which only this user can read. It is removed when disposed; what a process
  * left there that was killed goes when the next one begins.
  */
-export class WorkingCopy implements Disposable {
+export class WorkingCopy implements AsyncDisposable {
   readonly path: string;
   readonly #lock: ProcessLock;
 
@@ -27,36 +27,46 @@ export class WorkingCopy implements Disposable {
   /** Waits while another process uses the place. */
   static async reserve(databasePath: string, signal: AbortSignal): Promise<WorkingCopy> {
     const path = workingCopyPath(databasePath);
-    for (;;) {
-      try {
-        const copy = new WorkingCopy(path, ProcessLock.acquire(path));
-        copy.clear();
-        return copy;
-      } catch (error) {
-        if (!(error instanceof DatabaseError) || error.code !== "DATABASE_IN_USE") throw error;
-      }
-      await sleep(LOCK_POLL_MS, signal);
+    const copy = new WorkingCopy(path, await acquire(path, signal));
+    try {
+      await copy.clear();
+      return copy;
+    } catch (error) {
+      copy.#lock[Symbol.dispose]();
+      throw error;
     }
   }
 
   /** Begins anew, with an empty file. */
-  clear(): void {
-    this.#remove();
+  async clear(): Promise<void> {
+    await this.#remove();
     Deno.openSync(this.path, { write: true, createNew: true, mode: 0o600 }).close();
   }
 
-  [Symbol.dispose](): void {
-    this.#remove();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#remove();
     this.#lock[Symbol.dispose]();
   }
 
-  #remove(): void {
+  /** Not in one go with other work: it takes the system most of a second for each gigabyte. */
+  async #remove(): Promise<void> {
     for (const suffix of SUFFIXES) {
       try {
-        Deno.removeSync(this.path + suffix);
+        await Deno.remove(this.path + suffix);
       } catch (error) {
         if (!(error instanceof Deno.errors.NotFound)) throw error;
       }
     }
+  }
+}
+
+async function acquire(path: string, signal: AbortSignal): Promise<ProcessLock> {
+  for (;;) {
+    try {
+      return ProcessLock.acquire(path);
+    } catch (error) {
+      if (!(error instanceof DatabaseError) || error.code !== "DATABASE_IN_USE") throw error;
+    }
+    await sleep(LOCK_POLL_MS, signal);
   }
 }
