@@ -22,10 +22,22 @@ import { idle } from "./parts/idle.ts";
 import { lag } from "./parts/lag.ts";
 import type { Part, PartOptions } from "./parts/part.ts";
 import { trigger } from "./parts/trigger.ts";
+import { snapshot } from "./parts/snapshot.ts";
 import { verify } from "./parts/verify.ts";
 import { writeLatency } from "./parts/write_latency.ts";
 
-const PARTS: readonly Part[] = [trigger, writeLatency, bulk, backlog, catchUp, lag, idle, verify, codec];
+const PARTS: readonly Part[] = [
+  trigger,
+  writeLatency,
+  bulk,
+  backlog,
+  catchUp,
+  lag,
+  idle,
+  verify,
+  snapshot,
+  codec,
+];
 const INTERRUPTED = 130;
 const ANCESTORS_INTERVAL_MS = 1_000;
 
