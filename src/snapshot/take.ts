@@ -80,14 +80,12 @@ async function makeCopy(copy: WorkingCopy, options: TakeOptions): Promise<Snapsh
     const timeMs = now();
     await database.backupTo(copy.path, { signal, onProgress: (each) => onProgress?.("copying", each) });
     using copied = Database.open(copy.path);
-    const journalMode = copied.value("PRAGMA journal_mode");
     // Nobody reads it before it is whole, and it is made anew when anything fails.
-    copied.exec("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF");
+    copied.exec("PRAGMA synchronous = OFF");
     const schema = await settledSchema(copied, options);
     if (schema !== undefined) {
       await untilSent(readClock(copied), options);
       await strip(copied, signal);
-      copied.exec(`PRAGMA journal_mode = ${journalMode}`);
       return { timeMs, node, schema, positions: readPositions(copied) };
     }
     copied.close();

@@ -3,6 +3,8 @@ import { DatabaseSync } from "node:sqlite";
 import { CoreLab, LAB_NODE } from "../../tests/support/core_lab.ts";
 import { eventually } from "../../tests/support/eventually.ts";
 import { lockPath } from "../capture/process_lock.ts";
+import { readClock } from "../capture/trigger_sql.ts";
+import { oldestUnsent } from "../capture/unsent.ts";
 import { markPublished } from "../publish/acknowledgement.ts";
 import { listOwn } from "../schema/own_tables.ts";
 import { Database } from "../sqlite/database.ts";
@@ -107,6 +109,9 @@ Deno.test("a snapshot is the application's database with versions, positions and
     ]);
     const others =
       "SELECT name FROM sqlite_schema WHERE name NOT LIKE '\\_\\_harmony%' ESCAPE '\\' AND sql IS NOT NULL AND name <> 'sqlite_sequence' ORDER BY 1";
+    const keeper = "__harmonylite__keyless_keeps_rowid";
+    assert.ok(lines(lab.path, "SELECT name FROM sqlite_schema").includes(keeper));
+    assert.ok(!lines(path, "SELECT name FROM sqlite_schema").includes(keeper));
     assert.deepEqual(lines(path, others), lines(lab.path, others));
     const versions = "SELECT * FROM __harmonylite__notes_row_version";
     assert.deepEqual(lines(path, versions), lines(lab.path, versions));
@@ -158,6 +163,20 @@ Deno.test("a change that is refused for good, or of a table that is not followed
     UPDATE __harmonylite__notes_change_log SET state = -1;
     INSERT INTO "__harmonylite___global_change_log" (change_table_id, table_name) VALUES (1, 'left_out'), (1, 'dropped');`);
   await take(lab);
+});
+
+Deno.test("the oldest change that is unsent is told for the tables that are followed, up to a moment", async () => {
+  await using lab = await openLab();
+  const oldest = (exclude: string[], ts = readClock(lab.database)): bigint | undefined =>
+    oldestUnsent(lab.database, { include: [], exclude }, ts);
+  assert.equal(oldest([]), undefined);
+  lab.run("INSERT INTO nulls VALUES ('x', 1);");
+  const then = readClock(lab.database);
+  lab.run("INSERT INTO notes VALUES (1, 'a'); UPDATE notes SET text = 'b';");
+  assert.deepEqual([oldest([]), oldest(["nulls"]), oldest(["nulls", "notes"])], [1n, 2n, undefined]);
+  assert.deepEqual([oldest([], then), oldest(["nulls"], then)], [1n, undefined]);
+  await send(lab);
+  assert.equal(oldest([]), undefined);
 });
 
 Deno.test("a snapshot is given up with a reason when nothing is sent", async () => {
