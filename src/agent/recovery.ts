@@ -1,7 +1,8 @@
 import { type Position, readPositions } from "../apply/position.ts";
 import { SchemaBehindError } from "../apply/schema_behind.ts";
 import type { Config } from "../config/config.ts";
-import { DatabaseError, HarmonyLiteError } from "../lib/errors.ts";
+import { Backoff } from "../lib/backoff.ts";
+import { DatabaseError, HarmonyLiteError, StreamError } from "../lib/errors.ts";
 import { Mutex } from "../lib/mutex.ts";
 import { sleep } from "../lib/sleep.ts";
 import type { Logger } from "../observe/logger.ts";
@@ -21,6 +22,9 @@ const FRESH_TIMEOUT_MS = 120_000;
 const FRESH_POLL_MS = 2_000;
 /** How often a database whose schema is behind the snapshot's is looked at again. */
 const SCHEMA_POLL_MS = 250;
+/** Pauses while the streams or the store cannot be reached at the start. */
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 5_000;
 
 /** Where snapshots are, and who takes one when asked to. */
 export interface SnapshotSource {
@@ -46,9 +50,17 @@ export class Recovery {
   /**
    * To be called before the streams are read. A snapshot is merged where this node never read a stream, where the stream has
    * gone on without it, and when the sequence map was removed. Without one the node reads what the streams hold.
+   *
+   * A node that joins others waits for the store: rows that were there before replication are in no stream.
    */
   async atStart(hasMap: boolean, signal: AbortSignal): Promise<void> {
-    const states = await this.#log.streams();
+    const backoff = new Backoff({ firstMs: FIRST_PAUSE_MS, maxMs: LONGEST_PAUSE_MS });
+    while (!await this.#tryToStart(hasMap, signal)) await sleep(backoff.next(), signal);
+  }
+
+  async #tryToStart(hasMap: boolean, signal: AbortSignal): Promise<boolean> {
+    const states = await this.#reachableStreams(signal);
+    if (!states) return false;
     const positions = await this.#positions(signal);
     const wanted = states.filter((state) => {
       const stored = positions.find(({ stream }) => stream === state.name);
@@ -57,7 +69,21 @@ export class Recovery {
       const isOurs = stored.created === state.created && stored.sequence <= state.last;
       return isOurs && (!hasMap || stored.sequence + 1 < state.first);
     });
-    if (wanted.length > 0) await this.#tryToRestore(wanted, false, signal);
+    if (wanted.length === 0) return true;
+    const isJoining = positions.length === 0 && wanted.some(({ last }) => last > 0);
+    return await this.#tryToRestore(wanted, false, signal) !== "failed" || !isJoining;
+  }
+
+  /** Undefined while they cannot be reached. */
+  async #reachableStreams(signal: AbortSignal): Promise<StreamState[] | undefined> {
+    try {
+      return await this.#log.streams();
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof StreamError)) throw error;
+      this.#replica.logger.warn("Unable to read", { reason: error.message });
+      return undefined;
+    }
   }
 
   /**
@@ -68,9 +94,9 @@ export class Recovery {
     return await this.#turn.run(async () => {
       const open = await this.#openGaps(streams, signal);
       if (open.length === 0) return true;
-      if (await this.#tryToRestore(open, true, signal)) return true;
+      if (await this.#tryToRestore(open, true, signal) === "done") return true;
       if (!await this.#waitForFresh(open, signal)) return false;
-      return await this.#tryToRestore(open, true, signal);
+      return await this.#tryToRestore(open, true, signal) === "done";
     });
   }
 
@@ -81,23 +107,24 @@ export class Recovery {
     );
   }
 
-  /** Whether a snapshot was merged. What fails is said, and tried again when the gap is met next. */
+  /** What fails is said, and tried again when the gap is met next. */
   async #tryToRestore(
     states: readonly StreamState[],
     mustClose: boolean,
     signal: AbortSignal,
-  ): Promise<boolean> {
+  ): Promise<"done" | "no snapshot" | "failed"> {
     const { logger } = this.#replica;
     try {
-      return await this.#restore(states, mustClose, signal);
+      return await this.#restore(states, mustClose, signal) ? "done" : "no snapshot";
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof HarmonyLiteError)) throw error;
       logger.error("Failed to restore snapshot", { reason: error.message, hint: error.hint });
-      return false;
+      return "failed";
     }
   }
 
+  /** Whether a snapshot was merged. */
   async #restore(states: readonly StreamState[], mustClose: boolean, signal: AbortSignal): Promise<boolean> {
     const { logger, config } = this.#replica;
     const positions = await this.#positions(signal);

@@ -35,7 +35,7 @@ export class Checks {
   constructor(world: SimWorld, history: History) {
     this.#world = world;
     this.#history = history;
-    this.#streams = new StreamReader(world.broker);
+    this.#streams = new StreamReader(world.archive);
     for (const site of world.sites) this.look(site);
   }
 

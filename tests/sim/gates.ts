@@ -11,11 +11,13 @@ export type GateKind =
   /** Getting messages that have arrived. */
   | "read"
   /** Asking another node, or getting its answer. */
-  | "ask";
+  | "ask"
+  /** One thing done in the snapshot store. */
+  | "object";
 
 /** How a gate is passed. */
 export interface Passage {
-  /** What goes wrong with a message that is sent. */
+  /** What goes wrong with what is sent. */
   readonly fault?: PublishFault | undefined;
   /** How many messages are got at once, at most. */
   readonly count?: number | undefined;

@@ -1,6 +1,5 @@
 import { Replica } from "../../src/agent/replica.ts";
 import type { Position } from "../../src/apply/position.ts";
-import type { LogMessage } from "../../src/stream/replication_log.ts";
 import { simLogger } from "./sim_process.ts";
 import { SimApplication } from "./sim_application.ts";
 import { tablesAt } from "./schema_changes.ts";
@@ -40,9 +39,9 @@ export class Reference implements Disposable {
     return reference;
   }
 
-  async #readStream({ broker }: SimWorld, stream: string, signal: AbortSignal): Promise<void> {
-    const { created, last, messages } = broker.find(stream)!;
-    const all: LogMessage[] = [...messages.values()];
+  async #readStream({ broker, archive }: SimWorld, stream: string, signal: AbortSignal): Promise<void> {
+    const { created, last } = broker.find(stream)!;
+    const all = archive.messages(stream);
     const shard = Number(stream.split("-").at(-1));
     let position: Position = { stream, shard, created, sequence: 0, time: 0n };
     while (position.sequence < last) position = await this.#replica.messages.apply(position, all, signal);

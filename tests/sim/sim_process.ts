@@ -1,17 +1,23 @@
 import { NodeLoops } from "../../src/agent/node.ts";
+import { requireDatabase } from "../../src/agent/recovery.ts";
 import { Replica } from "../../src/agent/replica.ts";
 import type { Config } from "../../src/config/config.ts";
 import type { Logger } from "../../src/observe/logger.ts";
 import { SchemaRegistry } from "../../src/schema/registry.ts";
-import type { Database } from "../../src/sqlite/database.ts";
+import { Generations } from "../../src/snapshot/generations.ts";
+import type { Generation } from "../../src/snapshot/manifest.ts";
+import { takeSnapshot } from "../../src/snapshot/take.ts";
+import { Database } from "../../src/sqlite/database.ts";
 import { MemoryBuckets, type MemoryKeyValue } from "../../src/stream/memory_key_value.ts";
 import type { MemoryLog } from "../../src/stream/memory_log.ts";
 import { askToVerify } from "../../src/verify/protocol.ts";
 import type { NodeResult } from "../../src/verify/verify.ts";
 import { Gates } from "./gates.ts";
 import { julianDay } from "./sim_application.ts";
+import type { SimFiles } from "./sim_files.ts";
 import { SimLog } from "./sim_log.ts";
 import type { PeerNetwork } from "./sim_peers.ts";
+import { type SimObjects, SimStore } from "./sim_store.ts";
 import { Violation } from "./violation.ts";
 import type { VirtualTime } from "./virtual_time.ts";
 
@@ -21,7 +27,10 @@ export interface SimProcessOptions {
   readonly maxPayload: number;
   readonly log: MemoryLog;
   readonly store: MemoryKeyValue;
+  /** What the snapshot store holds. */
+  readonly objects: SimObjects;
   readonly network: PeerNetwork;
+  readonly files: SimFiles;
   /** Whether it can reach nobody at this moment. */
   readonly isCut: () => boolean;
   readonly time: VirtualTime;
@@ -40,21 +49,25 @@ export class SimProcess {
   readonly replica: Replica;
   /** Why it has ended, if it has: it never should. */
   failure: unknown;
-  readonly #time: VirtualTime;
-  readonly #network: PeerNetwork;
+  readonly #options: SimProcessOptions;
+  readonly #generations: Generations;
   readonly #peers: ReturnType<PeerNetwork["connect"]>;
 
-  private constructor(replica: Replica, { time, network, isCut }: SimProcessOptions) {
+  private constructor(replica: Replica, options: SimProcessOptions) {
+    const { gates } = this;
     this.replica = replica;
-    this.#time = time;
-    this.#network = network;
-    this.#peers = network.connect(this, this.gates, isCut);
+    this.#options = options;
+    this.#generations = generationsOf(options, gates);
+    this.#peers = options.network.connect(this, gates, options.isCut);
   }
 
   static async start(options: SimProcessOptions): Promise<SimProcess> {
     const { config, maxPayload, log, store, time, clock, say } = options;
     const forever = new AbortController().signal;
     const logger = simLogger(say);
+    // What may happen to a node before it follows its database is tested elsewhere.
+    const open = (): Promise<LogStore> => Promise.resolve(logStore(generationsOf(options, undefined)));
+    await requireDatabase(config, { open, signal: forever, logger });
     const replica = await Replica.open(config, { signal: forever, logger });
     const process = new SimProcess(replica, options);
     const { gates } = process;
@@ -63,13 +76,14 @@ export class SimProcess {
       database.defineFunction("julianday", () => julianDay(clock()));
       holdAtGates(database, gates);
     }
+    holdLooksAtGates(replica.comparer, gates);
     const registry = new SchemaRegistry({ store, node: config.nodeId, logger, now: () => time.nowMs });
     const connection = {
       log: new SimLog(log, gates, { maxPayload, say }),
       registry,
       peers: process.#peers,
       // Doubled ids are among what is simulated; that they are noticed is tested elsewhere.
-      generations: () => Promise.reject(new Error("there is no store")),
+      generations: () => Promise.resolve(process.#generations),
       nodes: new MemoryBuckets().connect({ bucket: "nodes", folder: "", replicas: 1 }),
       leases: new MemoryBuckets().connect({ bucket: "leases", folder: "", replicas: 1 }),
       openStore: () => Promise.reject(new Error("There are no snapshots in this simulation")),
@@ -86,23 +100,43 @@ export class SimProcess {
 
   /** The files were written, and the system says so. */
   async notice(): Promise<void> {
-    await this.#time.run(this, () => this.replica.notify());
+    await this.#options.time.run(this, () => this.replica.notify());
   }
 
   /** Compares its rows with those of the nodes that it can reach, as an operator asks it to. */
   verify(options: { readonly repair: boolean }): Promise<NodeResult[]> {
-    const { self, peers } = this.#network.operator(this);
+    const { self, peers } = this.#options.network.operator(this);
     const { signal } = new AbortController();
     return askToVerify(peers, self, { ...options, timeoutMs: Infinity, signal });
+  }
+
+  /** Takes a snapshot, while its loops go on. */
+  async takeSnapshot(): Promise<Generation> {
+    const { config: { dbPath, tables: filter, nodeId: node, snapshot: { keep } }, time } = this.#options;
+    using database = Database.open(dbPath);
+    const add: Parameters<typeof takeSnapshot>[0]["add"] = (path, facts, options) =>
+      this.#generations.add(path, facts, { ...options, keep });
+    const { signal } = new AbortController();
+    return await takeSnapshot({ database, filter, node, add, signal, now: () => time.nowMs });
   }
 
   /** It dies at once: nothing is left of it but its database file. */
   kill(): void {
     this.#peers.kill();
     this.gates.close();
-    this.#time.forget(this);
-    this.replica[Symbol.dispose]();
+    this.#options.time.forget(this);
+    this.#options.files.closeAll(this.replica.config.dbPath);
   }
+}
+
+type LogStore = AsyncDisposable & { readonly generations: () => Promise<Generations> };
+
+function logStore(generations: Generations): LogStore {
+  return { generations: () => Promise.resolve(generations), [Symbol.asyncDispose]: () => Promise.resolve() };
+}
+
+function generationsOf({ objects, isCut, time }: SimProcessOptions, gates: Gates | undefined): Generations {
+  return new Generations(new SimStore({ objects, gates, isCut, now: () => time.nowMs }), "");
 }
 
 /** Every transaction waits at a gate before it begins; what only looks does not. */
@@ -118,17 +152,34 @@ function holdAtGates(database: Database, gates: Gates): void {
   };
 }
 
-const ROWS_DIFFER = "Rows differ from those of another node";
+/** What is compared with a snapshot is looked at outside of transactions. */
+function holdLooksAtGates(database: Database, gates: Gates): void {
+  const { look } = database;
+  database.look = async (work, signal) => {
+    await gates.wait("snapshot");
+    return await look.call(database, work, signal) as ReturnType<typeof work>;
+  };
+}
 
-/** A node complains about nothing that the simulation does to it. */
+/** Whether they do is what the simulation judges by itself. */
+const ROWS_DIFFER = "Rows differ from those of another node";
+/** These follow from what the simulation does, and must heal. */
+const TROUBLES = [
+  ROWS_DIFFER,
+  "Failed to restore snapshot",
+  "Changes are missing: the stream no longer holds what this node has not read",
+];
+
+/** A node complains about nothing else that the simulation does to it. */
 export function simLogger(say: (text: string) => void): Logger {
   return {
     debug: () => {},
     info: () => {},
     warn: (message, { reason } = {}) => say(`warns: ${message}${reason === undefined ? "" : `: ${reason}`}`),
     error: (message, { reason } = {}) => {
-      // Whether they do is what the simulation judges by itself.
-      if (message === ROWS_DIFFER) return say("finds rows that differ");
+      if (TROUBLES.includes(message)) {
+        return say(`says: ${message}${reason === undefined ? "" : `: ${reason}`}`);
+      }
       throw new Violation(`COMPLAINT: ${message}: ${reason}`);
     },
   };

@@ -8,8 +8,11 @@ import { DUPLICATE_WINDOW_MS } from "../../src/stream/stream_layout.ts";
 import { MemoryBuckets } from "../../src/stream/memory_key_value.ts";
 import { MemoryBroker, type MemoryLog } from "../../src/stream/memory_log.ts";
 import { Random } from "./random.ts";
+import { SimFiles } from "./sim_files.ts";
 import { PeerNetwork } from "./sim_peers.ts";
+import type { SimObjects } from "./sim_store.ts";
 import { Site } from "./site.ts";
+import { StreamArchive } from "./stream_archive.ts";
 import { randomLimits, randomSkewMs, type Terms, termsOf, termsText } from "./terms.ts";
 import { VirtualTime } from "./virtual_time.ts";
 
@@ -23,12 +26,16 @@ export class SimWorld implements AsyncDisposable {
   readonly terms: Terms;
   readonly time: VirtualTime;
   readonly broker: MemoryBroker;
+  readonly archive: StreamArchive;
+  /** What the snapshot store holds. */
+  readonly objects: SimObjects = new Map();
   /** What has happened, line by line. */
   readonly trace: string[] = [];
   readonly sites: Site[] = [];
   readonly #folder: string;
   readonly #buckets = new MemoryBuckets();
   readonly #network = new PeerNetwork();
+  readonly #files = new SimFiles();
 
   private constructor(terms: Terms, folder: string) {
     this.terms = terms;
@@ -38,6 +45,7 @@ export class SimWorld implements AsyncDisposable {
       now: () => BigInt(this.time.nowMs) * 1_000_000n,
       duplicateWindowMs: DUPLICATE_WINDOW_MS,
     });
+    this.archive = new StreamArchive(this.broker);
     this.trace.push(termsText(terms));
   }
 
@@ -77,6 +85,7 @@ export class SimWorld implements AsyncDisposable {
   // deno-lint-ignore require-await -- as its interface has it
   async [Symbol.asyncDispose](): Promise<void> {
     for (const site of this.sites) site[Symbol.dispose]();
+    this.#files[Symbol.dispose]();
     this.time[Symbol.dispose]();
   }
 
@@ -95,7 +104,9 @@ export class SimWorld implements AsyncDisposable {
       limits,
       log,
       store,
+      objects: this.objects,
       network: this.#network,
+      files: this.#files,
       time,
       tables,
       schemaChanges,

@@ -5,8 +5,10 @@ import { GLOBAL_LOG, POSITION } from "../../src/schema/names.ts";
 import { quote } from "../../src/sqlite/identifier.ts";
 import { type LoggedWrite, SimApplication } from "./sim_application.ts";
 import { type SchemaChange, tablesAt } from "./schema_changes.ts";
+import type { SimFiles } from "./sim_files.ts";
 import type { PeerNetwork } from "./sim_peers.ts";
 import { SimProcess } from "./sim_process.ts";
+import type { SimObjects } from "./sim_store.ts";
 import type { SimTable } from "./tables.ts";
 import type { Limits } from "./terms.ts";
 import type { VirtualTime } from "./virtual_time.ts";
@@ -21,7 +23,9 @@ export interface SiteOptions {
   readonly limits: Limits;
   readonly log: MemoryLog;
   readonly store: MemoryKeyValue;
+  readonly objects: SimObjects;
   readonly network: PeerNetwork;
+  readonly files: SimFiles;
   readonly time: VirtualTime;
   /** Tables at the start, and how the schema goes on. */
   readonly tables: readonly SimTable[];

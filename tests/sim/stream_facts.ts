@@ -1,6 +1,6 @@
-import type { MemoryBroker } from "../../src/stream/memory_log.ts";
 import { HEADER_BATCH, HEADER_PART, type LogMessage } from "../../src/stream/replication_log.ts";
 import { decodeParts } from "../../src/wire/batch.ts";
+import type { StreamArchive } from "./stream_archive.ts";
 import { LEDGER } from "./tables.ts";
 
 /** What one stream holds. */
@@ -15,11 +15,11 @@ interface StreamFacts {
 
 /** What a node must show once it has applied the streams up to some position. */
 export class StreamReader {
-  readonly #broker: MemoryBroker;
+  readonly #archive: StreamArchive;
   readonly #streams = new Map<string, StreamFacts>();
 
-  constructor(broker: MemoryBroker) {
-    this.#broker = broker;
+  constructor(archive: StreamArchive) {
+    this.#archive = archive;
   }
 
   /** Ledger rows that took effect with the messages from `first` to `last` of a stream. */
@@ -33,9 +33,8 @@ export class StreamReader {
   #readTo(stream: string, last: number): StreamFacts {
     let facts = this.#streams.get(stream);
     if (!facts) this.#streams.set(stream, facts = { ledger: new Map(), parts: new Map(), readTo: 0 });
-    const { messages } = this.#broker.find(stream)!;
     while (facts.readTo < last) {
-      const message = messages.get(++facts.readTo);
+      const message = this.#archive.message(stream, ++facts.readTo);
       if (message) facts.ledger.set(facts.readTo, readLedger(message, facts));
     }
     return facts;
