@@ -123,6 +123,7 @@ export class Applier {
         fresh ??= await this.#lookUp(state.name);
         const position = await this.#startOver(fresh, signal);
         this.#conditions.set(state.name, "reading");
+        this.#noteReached(position);
         await this.#readFrom(position, backoff, signal);
       } catch (error) {
         if (signal.aborted) return;
@@ -209,6 +210,10 @@ export class Applier {
       this.#options.logger.info("Schema matches again, replication goes on", { stream });
     }
     this.#conditions.set(stream, "reading");
+    this.#noteReached({ stream, sequence });
+  }
+
+  #noteReached({ stream, sequence }: Pick<Position, "stream" | "sequence">): void {
     if (sequence < (this.#behind.get(stream) ?? 0)) return;
     if (this.#behind.delete(stream)) this.#checkCaughtUp();
   }

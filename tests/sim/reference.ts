@@ -32,7 +32,7 @@ export class Reference implements Disposable {
     const application = new SimApplication(config.dbPath, tables, options);
     const reference = new Reference(config.dbPath, application, replica);
     for (const [at, { sql }] of schemaChanges.entries()) {
-      application.alter(sql, tablesAt(tables, schemaChanges, at + 1));
+      application.alter(sql, tablesAt(tables, schemaChanges, at + 1), at + 1);
       await replica.schema.refresh();
     }
     for (const { name } of world.broker.list()) await reference.#readStream(world, name, signal);

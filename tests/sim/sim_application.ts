@@ -87,9 +87,19 @@ export class SimApplication implements Disposable {
     return { writes, ledger: rollBack ? [] : done.flatMap(({ ledger }) => ledger ?? []) };
   }
 
-  /** Changes the schema. */
-  alter(sql: string, tables: readonly SimTable[]): void {
-    this.#db.exec(sql);
+  /** Changes the schema; `level`: which change this is, which stays in the database. */
+  alter(sql: string, tables: readonly SimTable[], level: number): void {
+    this.#db.exec(`${sql}; PRAGMA user_version = ${level}`);
+    this.#tables = tables;
+  }
+
+  /** How many schema changes the database has seen. */
+  get level(): number {
+    return Number(this.all("PRAGMA user_version")[0]![0]);
+  }
+
+  /** The tables are these, as the database has come from elsewhere. */
+  useTables(tables: readonly SimTable[]): void {
     this.#tables = tables;
   }
 

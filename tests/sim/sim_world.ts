@@ -11,7 +11,7 @@ import { Random } from "./random.ts";
 import { SimFiles } from "./sim_files.ts";
 import { PeerNetwork } from "./sim_peers.ts";
 import type { SimObjects } from "./sim_store.ts";
-import { Site } from "./site.ts";
+import { type Beginning, Site } from "./site.ts";
 import { StreamArchive } from "./stream_archive.ts";
 import { randomLimits, randomSkewMs, type Terms, termsOf, termsText } from "./terms.ts";
 import { VirtualTime } from "./virtual_time.ts";
@@ -75,6 +75,18 @@ export class SimWorld implements AsyncDisposable {
 
   say(site: Site, text: string): void {
     this.trace.push(`node ${site.number} ${text}`);
+  }
+
+  /** Another node joins: with a database that has the tables but no row, an empty file, or nothing. */
+  async join(beginning: Beginning, random: Random): Promise<Site> {
+    const number = this.sites.length + 1;
+    const site = await this.#addSite(number, BigInt(number), random);
+    site.skewMs = randomSkewMs(random, this.terms);
+    Deno.removeSync(site.path);
+    if (beginning === "database") this.#createTables(site.path, false);
+    await site.start(beginning);
+    this.sites.push(site);
+    return site;
   }
 
   /** The settings of a node that is not one of the sites; its database is as theirs were at the start. */
@@ -156,12 +168,15 @@ export class SimWorld implements AsyncDisposable {
   /** A database with capture installed, which takes longer than to copy it. */
   async #createTemplate(): Promise<void> {
     const dbPath = this.#pathOf("template");
-    const { tables, hasFirstRows } = this.terms;
-    using db = new DatabaseSync(dbPath);
-    db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; BEGIN");
-    for (const { create, firstRows } of tables) db.exec(`${create}; ${hasFirstRows ? firstRows : ""}`);
-    db.exec("COMMIT");
+    this.#createTables(dbPath, this.terms.hasFirstRows);
     const forever = new AbortController().signal;
     using _replica = await Replica.open({ ...DEFAULTS, dbPath }, { signal: forever, logger: silentLogger });
+  }
+
+  #createTables(path: string, hasRows: boolean): void {
+    using db = new DatabaseSync(path);
+    db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; BEGIN");
+    for (const { create, firstRows } of this.terms.tables) db.exec(`${create}; ${hasRows ? firstRows : ""}`);
+    db.exec("COMMIT");
   }
 }

@@ -1,7 +1,7 @@
 import type { Config } from "../../src/config/config.ts";
 import type { MemoryKeyValue } from "../../src/stream/memory_key_value.ts";
 import type { MemoryLog } from "../../src/stream/memory_log.ts";
-import { GLOBAL_LOG, POSITION } from "../../src/schema/names.ts";
+import { POSITION } from "../../src/schema/names.ts";
 import { quote } from "../../src/sqlite/identifier.ts";
 import { type LoggedWrite, SimApplication } from "./sim_application.ts";
 import { type SchemaChange, tablesAt } from "./schema_changes.ts";
@@ -39,9 +39,16 @@ export interface Copy {
   readonly path: string;
   /** Number of the node that it was taken of. */
   readonly of: number;
-  /** How many schema changes it had seen. */
-  readonly level: number;
 }
+
+/** Writes that went with a disk, and those that came back with a copy, not known to be in the streams. */
+export interface Replaced {
+  readonly lost: LoggedWrite[];
+  readonly back: LoggedWrite[];
+}
+
+/** What a node starts with: its database, an empty file that its application has open, or nothing. */
+export type Beginning = "database" | "empty file" | "nothing";
 
 /** One node: its database file, its application, its process, its clock. */
 export class Site implements Disposable {
@@ -93,11 +100,17 @@ export class Site implements Disposable {
     return this.application.tables.filter(({ name }) => tables.has(name));
   }
 
-  async start(): Promise<void> {
-    const { recursiveTriggers } = this.#options;
-    const options = { clock: this.#clock, recursiveTriggers };
-    this.#application = new SimApplication(this.path, this.#tables(), options);
+  async start(beginning: Beginning = "database"): Promise<void> {
+    if (beginning !== "nothing") this.#application = this.#openApplication();
     await this.#startProcess();
+    this.#application ??= this.#openApplication();
+    this.#level = this.#application.level;
+    this.#application.useTables(this.#tables());
+  }
+
+  #openApplication(): SimApplication {
+    const { recursiveTriggers } = this.#options;
+    return new SimApplication(this.path, this.#tables(), { clock: this.#clock, recursiveTriggers });
   }
 
   /** The node is killed and started again with these limits; its application goes on. */
@@ -130,7 +143,7 @@ export class Site implements Disposable {
     const change = this.#options.schemaChanges[this.#level];
     if (!change || (change.isDrop && !this.#hasNoticed)) return undefined;
     this.#level++;
-    this.application.alter(change.sql, this.#tables());
+    this.application.alter(change.sql, this.#tables(), this.#level);
     return change;
   }
 
@@ -138,23 +151,36 @@ export class Site implements Disposable {
     const path = `${this.path}-copy-${++this.#copies}`;
     this.application.checkpoint();
     Deno.copyFileSync(this.path, path);
-    return { path, of: this.number, level: this.#level };
+    return { path, of: this.number };
   }
 
-  /** The machine dies with its disk, and starts again with a copy. Returns the writes that went and those that came back, unsent. */
-  async restore(copy: Copy): Promise<{ lost: LoggedWrite[]; back: LoggedWrite[] }> {
-    const lost = this.application.readPending();
-    this[Symbol.dispose]();
-    for (const end of ["-wal", "-shm"]) removeIfThere(this.path + end);
+  /** The machine dies with its disk, and starts again with a copy. */
+  async restore(copy: Copy): Promise<Replaced> {
+    const lost = this.#die();
     Deno.copyFileSync(copy.path, this.path);
-    this.#level = copy.level;
     await this.start();
     return { lost, back: this.application.readPending() };
   }
 
-  /** How many changes are captured and not known to be in the streams. */
-  get pending(): number {
-    return Number(this.application.all(`SELECT count(*) FROM ${quote(GLOBAL_LOG)}`)[0]![0]);
+  /** The machine dies with its disk, and starts again with nothing, or with an empty file. */
+  async lose(beginning: Beginning): Promise<Replaced> {
+    const lost = this.#die();
+    this.removeSequenceMap();
+    await this.start(beginning);
+    return { lost, back: this.application.readPending() };
+  }
+
+  removeSequenceMap(): void {
+    removeIfThere(this.#options.config.seqMapPath);
+  }
+
+  /** Returns the writes that go with its disk. */
+  #die(): LoggedWrite[] {
+    const lost = this.application.readPending();
+    this[Symbol.dispose]();
+    this.#application = undefined;
+    for (const end of ["", "-wal", "-shm"]) removeIfThere(this.path + end);
+    return lost;
   }
 
   /** How far it has applied each stream. */

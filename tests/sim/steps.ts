@@ -30,6 +30,18 @@ const WEIGHTS = {
   verify: 0.3,
   /** A row goes from one node, and nothing has seen it. */
   decay: 0.3,
+  /** A node takes a snapshot. */
+  snapshot: 4,
+  /** A stream loses messages that the newest snapshot holds. */
+  truncate: 5,
+  /** A node is away, writing, while a snapshot is taken and the streams lose what it has not read. */
+  leave: 1,
+  /** A machine loses its disk, and starts again with nothing. */
+  lose: 0.5,
+  /** Another node joins, with an empty database or none. */
+  join: 0.5,
+  /** Somebody removes the sequence map of a node and starts it again. */
+  forget: 0.3,
 } as const;
 
 export type StepKind = keyof typeof WEIGHTS;
@@ -44,6 +56,13 @@ export const KIND_OF_STEP: Partial<Record<StepKind, GateKind>> = {
 /** Whether rows go in a run. Then no file is replaced by a copy, which would take the loss to other nodes. */
 export function hasDecays(seed: number): boolean {
   return seed % 7 === 3;
+}
+
+/** Only in some runs are there snapshots: others are for what needs the streams from their beginning. */
+const WITH_SNAPSHOTS: readonly StepKind[] = ["snapshot", "truncate", "leave", "lose", "join", "forget"];
+
+export function hasSnapshots(seed: number): boolean {
+  return seed % 5 < 2 && !hasDecays(seed);
 }
 
 /** In some runs machines die all the time. */
@@ -73,8 +92,11 @@ export function stepsOf(seed: number, count = LENGTHS[seed % LENGTHS.length]!): 
   const kinds = Object.keys(WEIGHTS) as StepKind[];
   // Each run does some things more often than others: what needs much of one kind is found so.
   const often = hasDecays(seed) ? DECAYS : seed % 5 === 2 ? ACCIDENTS : seed % 3 === 1 ? ABSENCES : {};
+  const isLeftOut = (kind: StepKind): boolean => WITH_SNAPSHOTS.includes(kind) && !hasSnapshots(seed);
   const weights = kinds.map((kind) =>
-    WEIGHTS[kind] * (often[kind] ?? 1) * random.pick([1, 1, 2, 3, kind === "write" ? 1 : 0.2])
+    isLeftOut(kind)
+      ? 0
+      : WEIGHTS[kind] * (often[kind] ?? 1) * random.pick([1, 1, 2, 3, kind === "write" ? 1 : 0.2])
   );
   const total = weights.reduce((a, b) => a + b);
   return Array.from({ length: count }, () => {

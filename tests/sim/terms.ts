@@ -1,6 +1,6 @@
 import { Random } from "./random.ts";
 import { randomSchemaChanges, type SchemaChange } from "./schema_changes.ts";
-import { hasDecays } from "./steps.ts";
+import { hasDecays, hasSnapshots } from "./steps.ts";
 import { canDecay, LEDGER, SIM_TABLES, type SimTable } from "./tables.ts";
 
 const MINUTE_MS = 60_000;
@@ -29,6 +29,8 @@ export interface Terms {
   readonly expires: boolean;
   /** Rows go from single nodes. */
   readonly decays: boolean;
+  /** Snapshots are taken, and streams truncated. */
+  readonly hasSnapshots: boolean;
   /** Batches hold whole transactions. */
   readonly wholeTransactions: boolean;
   readonly maxTransactionRows: number;
@@ -63,6 +65,7 @@ export function termsOf(seed: number): Terms {
     versionRetentionMs: expires ? SHORT_RETENTION_MS : LONG_RETENTION_MS,
     expires,
     decays,
+    hasSnapshots: hasSnapshots(seed),
     wholeTransactions: maxTransactionRows === 100_000,
     maxTransactionRows,
   };
