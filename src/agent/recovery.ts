@@ -136,20 +136,21 @@ export class Recovery {
     logger.info("Restoring from snapshot", { snapshot: generation.name, bytes: generation.size });
     await using file = await fetched(generations, generation, config.dbPath, signal);
     using snapshot = await SnapshotFile.open(file.path, config.tables, signal);
-    const streams = leadOf(snapshot.positions, states, positions, mustClose);
-    if (streams.length === 0) return false;
-    const rows = await this.#merge(snapshot, new Set(streams), signal);
-    logger.info("Restored from snapshot", { snapshot: generation.name, rows, streams: streams.join(", ") });
+    const lead = leadOf(snapshot.positions, states, positions, mustClose);
+    if (lead.length === 0) return false;
+    const rows = await this.#merge(snapshot, lead, signal);
+    const streams = lead.map(({ stream }) => stream).join(", ");
+    logger.info("Restored from snapshot", { snapshot: generation.name, rows, streams });
     return true;
   }
 
   /** Waits, as for a message, while the snapshot knows what this database does not. */
-  async #merge(snapshot: SnapshotFile, streams: ReadonlySet<string>, signal: AbortSignal): Promise<number> {
+  async #merge(snapshot: SnapshotFile, lead: readonly Position[], signal: AbortSignal): Promise<number> {
     const { config, database, comparer, schema, messages, logger } = this.#replica;
     const { shards, maxTransactionRows, versionRetention } = config.replicationLog;
     for (let isSaid = false;;) {
       try {
-        return await Merge.run(snapshot, streams, {
+        return await Merge.run(snapshot, lead, {
           database,
           comparer,
           schema,
@@ -196,20 +197,27 @@ function positionIn(state: StreamState, positions: readonly Position[]): Positio
 }
 
 /**
- * Those of some streams in which a snapshot is ahead of us. `mustClose`: and from where it stands the stream can be read on.
+ * Where a snapshot stands in those of some streams in which it is ahead of us. `mustClose`: and from where the stream can be
+ * read on. For a node that never read anything the rows that were there before all messages are ahead, too.
  */
 function leadOf(
   theirs: readonly Position[],
   states: readonly StreamState[],
   ours: readonly Position[],
   mustClose: boolean,
-): string[] {
-  return states.filter((state) => {
-    const position = positionIn(state, theirs);
-    if (!position || position.sequence > state.last) return false;
-    if (position.sequence <= (positionIn(state, ours)?.sequence ?? 0)) return false;
-    return !mustClose || position.sequence + 1 >= state.first;
-  }).map(({ name }) => name);
+): Position[] {
+  const isNew = ours.length === 0;
+  return states.flatMap((state) => {
+    const position = positionIn(state, theirs) ??
+      (isNew && state.first <= 1 ? beginningOf(state) : undefined);
+    if (!position || position.sequence > state.last) return [];
+    if (!isNew && position.sequence <= (positionIn(state, ours)?.sequence ?? 0)) return [];
+    return !mustClose || position.sequence + 1 >= state.first ? [position] : [];
+  });
+}
+
+function beginningOf({ name, shard, created }: StreamState): Position {
+  return { stream: name, shard, created, sequence: 0, time: 0n };
 }
 
 /** A snapshot in a file of its own, for as long as it is needed. */

@@ -60,25 +60,25 @@ export class Merge {
   /** Those whose rows are taken over. */
   readonly #shards: ReadonlySet<number>;
 
-  private constructor(snapshot: SnapshotFile, streams: ReadonlySet<string>, options: MergeOptions) {
+  private constructor(snapshot: SnapshotFile, positions: readonly Position[], options: MergeOptions) {
     this.#options = options;
     this.#snapshot = snapshot;
     this.#versions = new RowVersions(snapshot.database);
-    this.#positions = snapshot.positions.filter(({ stream }) => streams.has(stream));
+    this.#positions = positions;
     this.#shards = new Set(this.#positions.map(({ shard }) => shard));
   }
 
   /**
-   * Takes over what the snapshot says of the rows of these streams. Returns how many rows differed. Rejects with a
+   * Takes over what the snapshot says of the rows of the streams in which it stands at these positions. Returns how many rows differed. Rejects with a
    * SchemaBehindError when the snapshot knows tables or columns that this database does not: nothing has moved then.
    */
   static async run(
     snapshot: SnapshotFile,
-    streams: ReadonlySet<string>,
+    positions: readonly Position[],
     options: MergeOptions,
   ): Promise<number> {
     for (;;) {
-      const rows = await new Merge(snapshot, streams, options).#run();
+      const rows = await new Merge(snapshot, positions, options).#run();
       if (rows !== undefined) return rows;
     }
   }

@@ -40,7 +40,7 @@ class Pair implements AsyncDisposable {
     await Deno.copyFile(taker.path, path);
     const { signal } = new AbortController();
     using snapshot = await SnapshotFile.open(path, FILTER, signal);
-    const rows = await Merge.run(snapshot, new Set(snapshot.positions.map(({ stream }) => stream)), {
+    const rows = await Merge.run(snapshot, snapshot.positions, {
       database: node.database,
       comparer: node.reader,
       schema: node.schema,

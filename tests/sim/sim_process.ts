@@ -174,7 +174,9 @@ const TROUBLES = [
 export function simLogger(say: (text: string) => void): Logger {
   return {
     debug: () => {},
-    info: () => {},
+    info: (message, { rows, streams } = {}) => {
+      if (streams !== undefined) say(`has taken over ${rows} rows of a snapshot of ${streams}`);
+    },
     warn: (message, { reason } = {}) => say(`warns: ${message}${reason === undefined ? "" : `: ${reason}`}`),
     error: (message, { reason } = {}) => {
       if (TROUBLES.includes(message)) {
