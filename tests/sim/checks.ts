@@ -58,20 +58,24 @@ export class Checks {
     this.#checkLedger(site, before, now);
   }
 
-  /** No row goes back to what it was before. */
+  /**
+   * No row goes back to what it was before. A snapshot holds writes of the node that took it which the streams have behind
+   * its positions: such a row is ahead of its version, and shows what came in between once more.
+   */
   #checkRegressions(site: Site, { name, hasUniques }: SimTable, was: Shown, is: Shown): void {
     const { versions } = is;
+    const { hasSnapshots } = this.#world.terms;
     const image = is.images.get(name)!;
     for (const [key, { x }] of was.images.get(name) ?? []) {
       const old = this.#history.lowest(x);
+      if (hasSnapshots && isAbove(old, stampOf(was.versions.get(name)!.get(key)))) continue;
       const row = image.get(key);
       const where = `node ${site.number}, ${name} (${key})`;
       if (row && isAbove(old, this.#history.highest(row.x))) {
         throw new Violation(`REGRESSION: ${where} goes back from ${x} to ${row.x}`);
       }
       if (row || hasUniques) continue;
-      const stored = versions.get(name)!.get(key);
-      if (isAbove(old, stored ? [stored[0], stored[1]] : NEVER)) {
+      if (isAbove(old, stampOf(versions.get(name)!.get(key)))) {
         throw new Violation(`REGRESSION: ${where} was ${x} and is gone`);
       }
     }
@@ -181,6 +185,10 @@ export class Checks {
       throw new Violation(`LAST WRITER: ${table.name} (${key}) is ${x}, which was not written last`);
     }
   }
+}
+
+function stampOf(version: StoredVersion | undefined): Stamp {
+  return version ? [version[0], version[1]] : NEVER;
 }
 
 /** Compares all tables, value by value. */
