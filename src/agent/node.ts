@@ -8,7 +8,7 @@ import type { Logger } from "../observe/logger.ts";
 import { answerCalls } from "../stream/peer_calls.ts";
 import { takeOwnership } from "./database_owner.ts";
 import { Housekeeping } from "./housekeeping.ts";
-import { connectLog, type LogConnection } from "./log_connection.ts";
+import { connectLog, type LogConnection, openSnapshotStore } from "./log_connection.ts";
 import { CLAIM_INTERVAL_MS, NodeClaim } from "./node_claim.ts";
 import { Recovery, requireDatabase } from "./recovery.ts";
 import { Replica } from "./replica.ts";
@@ -37,7 +37,8 @@ export interface NodeOptions {
 export async function runNode(config: Config, { signal, logger }: NodeOptions): Promise<void> {
   using _lock = ProcessLock.acquire(config.dbPath);
   const connect = (signal: AbortSignal): Promise<LogConnection> => connectLog(config, { signal, logger });
-  await requireDatabase(config, { signal, logger });
+  const openStore = (): ReturnType<typeof openSnapshotStore> => openSnapshotStore(config, { signal, logger });
+  await requireDatabase(config, { openStore, signal, logger });
   using watcher = await Watcher.open(config.dbPath, logger);
   using replica = await Replica.open(config, { signal, logger });
   await takeOwnership(replica.database, replica.schema, { node: config.nodeId, logger, signal });

@@ -13,7 +13,6 @@ import { SnapshotFile } from "../snapshot/snapshot_file.ts";
 import { judgeFile, replaceFile } from "../snapshot/whole_file.ts";
 import type { SnapshotStore } from "../snapshot/store.ts";
 import type { ReplicationLog, StreamState } from "../stream/replication_log.ts";
-import { openSnapshotStore } from "./log_connection.ts";
 import { generationsOf } from "./save_snapshot.ts";
 import type { Replica } from "./replica.ts";
 
@@ -247,16 +246,19 @@ async function fetched(
  */
 export async function requireDatabase(
   config: Config,
-  { signal, logger }: { readonly signal: AbortSignal; readonly logger: Logger },
+  { openStore, signal, logger }: {
+    /** Called when a snapshot is needed. */
+    readonly openStore: () => Promise<AsyncDisposable & { readonly store: SnapshotStore }>;
+    readonly signal: AbortSignal;
+    readonly logger: Logger;
+  },
 ): Promise<void> {
   const condition = await judgeFile(config.dbPath, signal);
   if (condition === "sound") return;
   if (condition !== "empty") {
     logger.warn("The database cannot be used, looking for a snapshot", { file: config.dbPath, condition });
   }
-  await using opened = config.snapshot.enabled
-    ? await openSnapshotStore(config, { signal, logger })
-    : undefined;
+  await using opened = config.snapshot.enabled ? await openStore() : undefined;
   const generations = opened && generationsOf(config, opened.store);
   const [newest] = await generations?.list(signal) ?? [];
   if (!generations || !newest) {

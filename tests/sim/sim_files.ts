@@ -64,7 +64,7 @@ export class SimFiles implements Disposable {
 
 /** What it throws becomes what its promise rejects with. */
 function atOnce(work: Work): Work {
-  return async function (this: unknown, ...args) {
+  return async function (this: unknown, ...args): Promise<unknown> {
     return await work.apply(this, args);
   };
 }

@@ -8,6 +8,7 @@ import { Generations } from "../../src/snapshot/generations.ts";
 import type { Generation } from "../../src/snapshot/manifest.ts";
 import { takeSnapshot } from "../../src/snapshot/take.ts";
 import { Database } from "../../src/sqlite/database.ts";
+import type { KeyValueStore } from "../../src/stream/key_value.ts";
 import { MemoryBuckets, type MemoryKeyValue } from "../../src/stream/memory_key_value.ts";
 import type { MemoryLog } from "../../src/stream/memory_log.ts";
 import { askToVerify } from "../../src/verify/protocol.ts";
@@ -57,7 +58,7 @@ export class SimProcess {
     const { gates } = this;
     this.replica = replica;
     this.#options = options;
-    this.#generations = generationsOf(options, gates);
+    this.#generations = new Generations(storeOf(options, gates), "");
     this.#peers = options.network.connect(this, gates, options.isCut);
   }
 
@@ -66,8 +67,11 @@ export class SimProcess {
     const forever = new AbortController().signal;
     const logger = simLogger(say);
     // What may happen to a node before it follows its database is tested elsewhere.
-    const open = (): Promise<LogStore> => Promise.resolve(logStore(generationsOf(options, undefined)));
-    await requireDatabase(config, { open, signal: forever, logger });
+    const opened = {
+      store: storeOf(options, undefined),
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    };
+    await requireDatabase(config, { openStore: () => Promise.resolve(opened), signal: forever, logger });
     const replica = await Replica.open(config, { signal: forever, logger });
     const process = new SimProcess(replica, options);
     const { gates } = process;
@@ -83,10 +87,9 @@ export class SimProcess {
       registry,
       peers: process.#peers,
       // Doubled ids are among what is simulated; that they are noticed is tested elsewhere.
-      generations: () => Promise.resolve(process.#generations),
       nodes: new MemoryBuckets().connect({ bucket: "nodes", folder: "", replicas: 1 }),
-      leases: new MemoryBuckets().connect({ bucket: "leases", folder: "", replicas: 1 }),
-      openStore: () => Promise.reject(new Error("There are no snapshots in this simulation")),
+      leases: ANOTHERS,
+      openStore: () => Promise.resolve(storeOf(options, gates)),
       [Symbol.asyncDispose]: () => Promise.resolve(),
     };
     const loops = new NodeLoops(replica, {
@@ -129,14 +132,18 @@ export class SimProcess {
   }
 }
 
-type LogStore = AsyncDisposable & { readonly generations: () => Promise<Generations> };
+/** Another process has each lease: a node takes a snapshot when a step says so. */
+const ANOTHERS: KeyValueStore = {
+  maxValueBytes: 1024,
+  put: () => Promise.resolve(),
+  list: () => Promise.resolve(undefined),
+  get: () => Promise.resolve(undefined),
+  entry: () => new Promise(() => {}),
+  replace: () => new Promise(() => {}),
+};
 
-function logStore(generations: Generations): LogStore {
-  return { generations: () => Promise.resolve(generations), [Symbol.asyncDispose]: () => Promise.resolve() };
-}
-
-function generationsOf({ objects, isCut, time }: SimProcessOptions, gates: Gates | undefined): Generations {
-  return new Generations(new SimStore({ objects, gates, isCut, now: () => time.nowMs }), "");
+function storeOf({ objects, isCut, time }: SimProcessOptions, gates: Gates | undefined): SimStore {
+  return new SimStore({ objects, gates, isCut, now: () => time.nowMs });
 }
 
 /** Every transaction waits at a gate before it begins; what only looks does not. */
@@ -174,7 +181,7 @@ const TROUBLES = [
 export function simLogger(say: (text: string) => void): Logger {
   return {
     debug: () => {},
-    info: (message, { rows, streams } = {}) => {
+    info: (_message, { rows, streams } = {}) => {
       if (streams !== undefined) say(`has taken over ${rows} rows of a snapshot of ${streams}`);
     },
     warn: (message, { reason } = {}) => say(`warns: ${message}${reason === undefined ? "" : `: ${reason}`}`),
