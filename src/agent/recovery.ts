@@ -179,10 +179,22 @@ export class Recovery {
     const generations = generationsOf(config, store);
     for (const start = Date.now(); Date.now() - start < FRESH_TIMEOUT_MS;) {
       await sleep(FRESH_POLL_MS, signal);
-      const known = await generations.list(signal);
+      const known = await this.#listed(generations, signal);
       if (known.some((each) => leadOf(each.positions, states, positions, true).length > 0)) return true;
     }
     return false;
+  }
+
+  /** None while the store cannot be reached. */
+  async #listed(generations: Generations, signal: AbortSignal): Promise<Generation[]> {
+    try {
+      return await generations.list(signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof HarmonyLiteError)) throw error;
+      this.#replica.logger.warn("Unable to list snapshots", { reason: error.message });
+      return [];
+    }
   }
 
   #positions(signal: AbortSignal): Promise<Position[]> {

@@ -127,7 +127,7 @@ export class Applier {
         await this.#readFrom(position, backoff, signal);
       } catch (error) {
         if (signal.aborted) return;
-        if (isCode(error, "POSITION_TRUNCATED")) await this.#closeGap(state, error, signal);
+        if (isCode(error, "POSITION_TRUNCATED")) await this.#meetGap(state, error, backoff, signal);
         else await this.#tolerate(error, backoff, signal, state.name);
       }
       // Judged by what was known before, a stream that we have read on would look as if it had been cut back.
@@ -265,10 +265,19 @@ export class Applier {
     });
   }
 
+  async #meetGap(state: StreamState, gap: unknown, backoff: Backoff, signal: AbortSignal): Promise<void> {
+    this.#conditions.set(state.name, "gap");
+    try {
+      await this.#closeGap(state, gap, signal);
+    } catch (error) {
+      // The streams cannot be reached; it is still a gap.
+      await this.#tolerate(error, backoff, signal);
+    }
+  }
+
   /** Nothing is skipped in silence: the stream stays where it is until its messages come back by other means. */
   async #closeGap(state: StreamState, error: unknown, signal: AbortSignal): Promise<void> {
     const { logger, closeGaps, messages } = this.#options;
-    this.#conditions.set(state.name, "gap");
     const gaps = [...this.#conditions].filter(([, condition]) => condition === "gap").map(([name]) => name);
     if (await closeGaps(new Set(gaps), signal)) return messages.overlay.reload();
     logger.error("Changes are missing: the stream no longer holds what this node has not read", {
