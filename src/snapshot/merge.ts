@@ -8,7 +8,7 @@ import { raiseClock } from "../capture/trigger_sql.ts";
 import { yieldToEventLoop } from "../lib/sleep.ts";
 import { BATCH, FINISHED_BATCH, PART } from "../schema/names.ts";
 import { presentTable, rowKinds, type Schema } from "../schema/followed_tables.ts";
-import type { Database } from "../sqlite/database.ts";
+import { type Database, isUnpreparable } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
 import { decodeKey, type EncodedKey } from "../verify/key.ts";
 import { TableRows } from "../verify/table_rows.ts";
@@ -91,6 +91,18 @@ export class Merge {
     for (const position of await schema.read(() => readPositions(database), signal)) {
       this.#before.set(position.shard, position);
     }
+    try {
+      return await this.#takeOver(current, maxTransactionRows);
+    } catch (error) {
+      if (!isUnpreparable(error)) throw error;
+      // A table was changed while its rows were compared.
+      await schema.refresh(signal);
+      if (schema.current === current) throw error;
+      return undefined;
+    }
+  }
+
+  async #takeOver(current: Schema, maxTransactionRows: number): Promise<number | undefined> {
     let count = 0;
     let rows: DifferentRow[] = [];
     for await (const row of this.#differences(current)) {

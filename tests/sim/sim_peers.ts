@@ -36,9 +36,11 @@ export class PeerNetwork {
         if (answer!.status === "fulfilled") return answer!.value;
         throw answer!.reason;
       },
-      serve: (peer, handler) => {
+      serve: (peer, handler, signal) => {
         this.#served.push({ peer, handler, process, isCut, died });
-        return new Promise(() => {});
+        const { promise, resolve } = Promise.withResolvers<void>();
+        signal.addEventListener("abort", () => resolve(), { once: true });
+        return promise;
       },
       kill: () => {
         this.#served = this.#served.filter((each) => each.process !== process);
