@@ -125,7 +125,7 @@ class Simulation {
       case "join":
         return await this.#join(random);
       case "forget":
-        return await this.#snapshots.forgetMap(site);
+        return await this.#snapshots.forgetMap(site, random);
       default:
         return await this.#passTime(kind, site, random);
     }

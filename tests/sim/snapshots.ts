@@ -96,6 +96,16 @@ export class Snapshots {
     }
     if (random.chance(0.5)) await this.#actions.write(site, random);
     this.#actions.cut(site, wasCut);
+    await this.#interrupt(site, random);
+  }
+
+  /** A node may die while it takes a snapshot over, perhaps when some of its rows are in its database. */
+  async #interrupt(site: Site, random: Random): Promise<void> {
+    while (random.chance(0.4)) {
+      await this.#actions.exchange(site, random, random.below(25));
+      if (random.chance(0.3)) await this.#actions.write(site, random);
+      await this.#actions.restart(site, site.limits);
+    }
   }
 
   /** The machine dies with its disk, and starts again with nothing. */
@@ -104,6 +114,7 @@ export class Snapshots {
     const beginning: Beginning = random.pick(["nothing", "empty file"]);
     this.#actions.say(site, `dies and starts again with ${beginning}`);
     await this.#actions.replace(site, () => site.lose(beginning));
+    await this.#interrupt(site, random);
   }
 
   /** Once nothing is pending any more nothing may be lost with a disk. Whether one was. */
@@ -127,10 +138,11 @@ export class Snapshots {
   }
 
   /** Somebody removes the sequence map, as a wish to recover, and starts the node again. */
-  async forgetMap(site: Site): Promise<void> {
+  async forgetMap(site: Site, random: Random): Promise<void> {
     this.#actions.say(site, "loses its sequence map");
     site.removeSequenceMap();
     await this.#actions.restart(site, site.limits);
+    await this.#interrupt(site, random);
   }
 
   #truncate(stream: string, first: number): void {

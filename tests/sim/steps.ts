@@ -41,7 +41,7 @@ const WEIGHTS = {
   /** Another node joins, with an empty database or none. */
   join: 0.5,
   /** Somebody removes the sequence map of a node and starts it again. */
-  forget: 0.3,
+  forget: 0.6,
 } as const;
 
 export type StepKind = keyof typeof WEIGHTS;
