@@ -1,17 +1,15 @@
-import { GLOBAL_LOG } from "../../src/schema/names.ts";
-import { quote } from "../../src/sqlite/identifier.ts";
 import type { PublishFault } from "../../src/stream/memory_log.ts";
 import { shardOf, shardOfTable } from "../../src/wire/shard.ts";
-import { ApplicationWrites, type Statement } from "./application_writes.ts";
+import { ApplicationWrites, type Statement, xOf } from "./application_writes.ts";
 import type { Checks } from "./checks.ts";
 import type { Gate, GateKind } from "./gates.ts";
-import type { History } from "./history.ts";
+import { type History, identity } from "./history.ts";
 import type { Random } from "./random.ts";
 import type { LoggedWrite } from "./sim_application.ts";
 import type { SimWorld } from "./sim_world.ts";
 import type { Replaced, Site } from "./site.ts";
 import type { SimTable } from "./tables.ts";
-import type { Limits } from "./terms.ts";
+import { type Limits, limitsText } from "./terms.ts";
 import type { Verifications } from "./verifications.ts";
 
 /** Gates that a node passes in one go, at most. */
@@ -114,12 +112,12 @@ export class Actions {
     const pass = (): Promise<void> =>
       this.#world.time.run(process, () => process.gates.open(gate, { fault, count }));
     if (gate.kind !== "write") return await pass();
-    const [before, pending] = [site.positions(), countPending(site)];
+    const [before, pending] = [site.positions(), site.pending];
     application.skipCaptured();
     await pass();
     const now = site.positions();
     const moved = [...now].filter(([stream, sequence]) => before.get(stream) !== sequence);
-    const marked = pending - countPending(site);
+    const marked = pending - site.pending;
     if (moved.length > 0) {
       this.say(site, `applies ${moved.map(([stream, sequence]) => `${stream} to #${sequence}`).join()}`);
     } else this.say(site, marked > 0 ? `marks ${marked} as sent` : "writes to its own tables");
@@ -156,23 +154,3 @@ export class Actions {
 }
 
 const FAULTS: readonly PublishFault[] = ["lose-acknowledgement", "lose-message", "delay-message"];
-
-/** How many changes of a node are in no stream as far as it knows. */
-export function countPending({ application }: Site): number {
-  return Number(application.all(`SELECT count(*) FROM ${quote(GLOBAL_LOG)}`)[0]![0]);
-}
-
-function limitsText({ maxBatch, maxMessageBytes, compress }: Limits): string {
-  return `with at most ${maxBatch} events or ${maxMessageBytes} bytes in a message${
-    compress ? ", compressed" : ""
-  }`;
-}
-
-function xOf({ x }: NonNullable<Statement["ledger"]>): string {
-  return x.slice(1, -1);
-}
-
-/** What tells a captured change apart from all others of its node. */
-function identity({ table, key, type, ts, x }: LoggedWrite): string {
-  return JSON.stringify([table, key, type, String(ts), x]);
-}

@@ -1,13 +1,13 @@
-import { Actions, countPending } from "./actions.ts";
+import { Actions } from "./actions.ts";
 import { Checks } from "./checks.ts";
-import type { Gate, GateKind } from "./gates.ts";
+import type { Gate } from "./gates.ts";
 import { History } from "./history.ts";
 import { Random } from "./random.ts";
 import { Reference } from "./reference.ts";
 import { SimWorld } from "./sim_world.ts";
 import { Snapshots } from "./snapshots.ts";
 import type { Copy, Site } from "./site.ts";
-import { type Step, type StepKind, stepsOf } from "./steps.ts";
+import { KIND_OF_STEP, type Step, type StepKind, stepsOf } from "./steps.ts";
 import { randomLimits, randomSkewMs } from "./terms.ts";
 import { makeSimDir } from "./sim_dir.ts";
 import { Verifications } from "./verifications.ts";
@@ -29,7 +29,6 @@ const MOST_GATES_TO_VERIFY = 150;
 const MOST_GATES = 60;
 /** Where one node alone writes some tables all of its writes must arrive, so no file is replaced by a copy. */
 const COPYING: readonly StepKind[] = ["save", "restore", "relapse", "lose"];
-const KIND_OF_STEP: Partial<Record<StepKind, GateKind>> = { send: "publish", read: "read", store: "write" };
 
 /** One run from its seed: always the same. */
 export async function simulate(seed: number, steps: readonly Step[] = stepsOf(seed)): Promise<Run> {
@@ -96,7 +95,9 @@ class Simulation {
       case "crash":
         return await this.#crash(site, random);
       case "breakOff":
-        return await this.#breakOff(site, random);
+        return uniqueWriter === undefined
+          ? await this.#breakOff(site, random)
+          : await this.#burst(sites[uniqueWriter - 1]!, random);
       case "alter":
         return await this.#alter(site, random, true);
       case "cut":
@@ -148,6 +149,22 @@ class Simulation {
     if (parts().length === 0) return;
     await this.#actions.open(site, random.pick(parts()), random);
     await this.#actions.restart(site, randomLimits(random, site.limits));
+  }
+
+  /** Writes in which rows make room for others, one after the other, each looked at by the node before any is sent. */
+  async #burst(site: Site, random: Random): Promise<void> {
+    const { gates } = site.process;
+    const tables = site.followedTables.filter(({ hasUniques }) => hasUniques);
+    for (let writes = tables.length > 0 ? 8 : 0; writes > 0; writes--) {
+      await this.#actions.write(site, random, tables);
+      await site.process.notice();
+      for (let passed = 0; passed < MOST_GATES; passed++) {
+        const others = gates.waiting.filter(({ kind }) => kind !== "publish");
+        if (others.length === 0) break;
+        await this.#actions.open(site, random.pick(others), random);
+      }
+    }
+    await this.#actions.exchange(site, random);
   }
 
   async #alter(site: Site, random: Random, isWriting: boolean): Promise<void> {
@@ -284,7 +301,7 @@ class Simulation {
       this.#checkAlive();
     }
     return this.#world.sites.some((site) =>
-      site.isSchemaBehind || countPending(site) > 0 || !this.#hasReadAll(site)
+      site.isSchemaBehind || site.pending > 0 || !this.#hasReadAll(site)
     );
   }
 

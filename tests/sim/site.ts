@@ -1,7 +1,7 @@
 import type { Config } from "../../src/config/config.ts";
 import type { MemoryKeyValue } from "../../src/stream/memory_key_value.ts";
 import type { MemoryLog } from "../../src/stream/memory_log.ts";
-import { POSITION } from "../../src/schema/names.ts";
+import { GLOBAL_LOG, POSITION } from "../../src/schema/names.ts";
 import { quote } from "../../src/sqlite/identifier.ts";
 import { type LoggedWrite, SimApplication } from "./sim_application.ts";
 import { type SchemaChange, tablesAt } from "./schema_changes.ts";
@@ -181,6 +181,11 @@ export class Site implements Disposable {
     this.#application = undefined;
     for (const end of ["", "-wal", "-shm"]) removeIfThere(this.path + end);
     return lost;
+  }
+
+  /** How many changes are captured and not known to be in the streams. */
+  get pending(): number {
+    return Number(this.application.all(`SELECT count(*) FROM ${quote(GLOBAL_LOG)}`)[0]![0]);
   }
 
   /** How far it has applied each stream. */
