@@ -171,28 +171,28 @@ export class Recovery {
   }
 
   async #waitForFresh(states: readonly StreamState[], signal: AbortSignal): Promise<boolean> {
-    const { config, logger } = this.#replica;
+    const { logger } = this.#replica;
     if (!await this.#source.request(signal)) return false;
     logger.info("Waiting for a snapshot that another node takes now");
     const positions = await this.#positions(signal);
-    await using store = await this.#source.openStore();
-    const generations = generationsOf(config, store);
     for (const start = Date.now(); Date.now() - start < FRESH_TIMEOUT_MS;) {
       await sleep(FRESH_POLL_MS, signal);
-      const known = await this.#listed(generations, signal);
+      const known = await this.#listed(signal);
       if (known.some((each) => leadOf(each.positions, states, positions, true).length > 0)) return true;
     }
     return false;
   }
 
   /** None while the store cannot be reached. */
-  async #listed(generations: Generations, signal: AbortSignal): Promise<Generation[]> {
+  async #listed(signal: AbortSignal): Promise<Generation[]> {
+    const { config, logger } = this.#replica;
     try {
-      return await generations.list(signal);
+      await using store = await this.#source.openStore();
+      return await generationsOf(config, store).list(signal);
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof HarmonyLiteError)) throw error;
-      this.#replica.logger.warn("Unable to list snapshots", { reason: error.message });
+      logger.warn("Unable to list snapshots", { reason: error.message });
       return [];
     }
   }

@@ -22,7 +22,7 @@ const BATCHES = "src/apply/waiting_batches.ts";
 const MESSAGES = "src/apply/message_applier.ts";
 const TRIGGERS = "src/capture/trigger_sql.ts";
 const PUBLISHER = "src/publish/publisher.ts";
-const MARK = "this.#prepare(table, key).mark.run(...parameters);";
+const MARK = "this.#versions.mark(table, key);";
 const ROUND = "src/publish/round.ts";
 const BATCH = "src/wire/batch.ts";
 const TAKE = "src/snapshot/take.ts";
@@ -311,7 +311,11 @@ export const MUTATIONS: readonly Mutation[] = [
     rule: "where our change or an event lacks columns, the resulting row is logged anew",
     within: 500,
     edits: [
-      { file: FOLD, find: "this.#complete(plan, key, own, event);", replace: "" },
+      {
+        file: FOLD,
+        find: 'this.#complete(plan, key, own, event);\n      return "kept";',
+        replace: 'return "kept";',
+      },
       {
         file: FOLD,
         find: "if (isLocal && plan.missing.length > 0) this.#relog(plan.table, key, event.ts!);",
