@@ -1,10 +1,11 @@
 import { NodeLoops } from "../../src/agent/node.ts";
 import { requireDatabase } from "../../src/agent/recovery.ts";
+import { generationsOf } from "../../src/agent/save_snapshot.ts";
 import { Replica } from "../../src/agent/replica.ts";
 import type { Config } from "../../src/config/config.ts";
 import type { Logger } from "../../src/observe/logger.ts";
 import { SchemaRegistry } from "../../src/schema/registry.ts";
-import { Generations } from "../../src/snapshot/generations.ts";
+import type { Generations } from "../../src/snapshot/generations.ts";
 import type { Generation } from "../../src/snapshot/manifest.ts";
 import { takeSnapshot } from "../../src/snapshot/take.ts";
 import { Database } from "../../src/sqlite/database.ts";
@@ -58,7 +59,7 @@ export class SimProcess {
     const { gates } = this;
     this.replica = replica;
     this.#options = options;
-    this.#generations = new Generations(storeOf(options, gates), "");
+    this.#generations = generationsOf(options.config, storeOf(options, gates));
     this.#peers = options.network.connect(this, gates, options.isCut);
   }
 

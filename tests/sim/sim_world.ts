@@ -155,7 +155,6 @@ export class SimWorld implements AsyncDisposable {
       seqMapPath: `${dbPath}-seq-map.cbor`,
       nodeId,
       scanMaxChanges: SCAN_MAX_CHANGES,
-      snapshot: { ...DEFAULTS.snapshot, enabled: false },
       replicationLog: {
         ...DEFAULTS.replicationLog,
         maxTransactionRows,
