@@ -111,16 +111,20 @@ export class Snapshots {
   /** The machine dies with its disk, and starts again with nothing. */
   async lose(site: Site, random: Random): Promise<void> {
     if (site.isCut || !this.#newest()) return;
+    await this.#lose(site, random);
+    await this.#interrupt(site, random);
+  }
+
+  async #lose(site: Site, random: Random): Promise<void> {
     const beginning: Beginning = random.pick(["nothing", "empty file"]);
     this.#actions.say(site, `dies and starts again with ${beginning}`);
     await this.#actions.replace(site, () => site.lose(beginning));
-    await this.#interrupt(site, random);
   }
 
   /** Once nothing is pending any more nothing may be lost with a disk. Whether one was. */
   async loseAtTheEnd(random: Random): Promise<boolean> {
     if (!this.#newest() || random.chance(0.3)) return false;
-    await this.lose(random.pick(this.#world.sites), random);
+    await this.#lose(random.pick(this.#world.sites), random);
     return true;
   }
 
