@@ -164,6 +164,39 @@ Deno.test("without a file and without a snapshot a node says so and ends", async
   assert.match(await Deno.readTextFile(node.dbPath), /^this is no database/);
 });
 
+Deno.test("a node that is killed again and again while it merges, and whose application writes on, loses nothing", async () => {
+  await using cluster = await startCluster(2, {
+    schema: SCHEMA,
+    settings: { ...SETTINGS, replication_log: { ...SETTINGS.replication_log, max_transaction_rows: 500 } },
+  });
+  const [first, second] = [cluster.node(1), cluster.node(2)];
+  await second.stop();
+  await first.sql(
+    `WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n LIMIT 20000)
+     INSERT INTO notes SELECT i, 'row ' || i, i FROM n;`,
+  );
+  await eventually("all was sent", () => first.pending() === 0, { timeoutMs: 30_000 });
+  await truncate(first, 100_000);
+  let own = 0;
+  const write = (): Promise<string> => second.sql(`INSERT INTO notes VALUES (${500_000 + own++}, 'own', 1);`);
+  for (const delayMs of [20, 60, 120, 200, 350]) {
+    const process = second.launch();
+    try {
+      await process.waitForLog("Restoring from snapshot");
+      await write();
+      await new Promise((resolve) => setTimeout(resolve, delayMs));
+    } finally {
+      await process.kill("SIGKILL");
+      await process[Symbol.asyncDispose]();
+    }
+    await write();
+  }
+  await second.start();
+  await cluster.converge();
+  assert.equal(first.count("SELECT count(*) FROM notes WHERE text = 'own'"), own);
+  assert.equal(second.count("SELECT count(*) FROM notes WHERE id <= 20000"), 20_000);
+});
+
 Deno.test("a database can be had as it was at a moment between snapshots", async () => {
   await using cluster = await startCluster(1, {
     schema: SCHEMA,
