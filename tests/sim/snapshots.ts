@@ -56,7 +56,7 @@ export class Snapshots {
     for (let turn = 0; this.#taker === site.process && turn < MOST_TURNS; turn++) {
       const other = !isQuiet && random.chance(0.3) ? random.pick(sites) : site;
       const { waiting } = other.process.gates;
-      if (!isQuiet && random.chance(0.05)) await this.#actions.write(random.pick(sites), random);
+      if (!isQuiet && random.chance(0.07)) await this.#actions.write(other, random);
       else if (waiting.length > 0) await this.#actions.open(other, random.pick(waiting), random);
       else await time.pass(random.pick([5, 250]));
     }
@@ -111,6 +111,9 @@ export class Snapshots {
   /** The machine dies with its disk, and starts again with nothing. */
   async lose(site: Site, random: Random): Promise<void> {
     if (site.isCut || !this.#newest()) return;
+    // What it has written last is perhaps in a snapshot, and in no stream.
+    if (random.chance(0.6)) await this.#actions.write(site, random);
+    if (random.chance(0.6) && await this.#begin(site)) await this.#goOn(site, random, false);
     await this.#lose(site, random);
     await this.#interrupt(site, random);
   }

@@ -37,7 +37,7 @@ const WEIGHTS = {
   /** A node is away, writing, while a snapshot is taken and the streams lose what it has not read. */
   leave: 1,
   /** A machine loses its disk, and starts again with nothing. */
-  lose: 0.5,
+  lose: 1,
   /** Another node joins, with an empty database or none. */
   join: 0.5,
   /** Somebody removes the sequence map of a node and starts it again. */
