@@ -5,7 +5,8 @@ import { StreamError } from "../lib/errors.ts";
 import { captureLogger } from "../observe/logger.ts";
 import { ClusterSchemas } from "../schema/cluster_schemas.ts";
 import { MemoryBroker } from "../stream/memory_log.ts";
-import { Applier } from "./applier.ts";
+import { Applier, type ApplierOptions } from "./applier.ts";
+import { storePosition } from "./position.ts";
 
 const STREAMS = {
   streamPrefix: "s",
@@ -77,6 +78,67 @@ Deno.test("what is unknown waits while the registry cannot be reached, and is ju
   isThere = true;
   await eventually("it is put aside", () => lab.quarantined.length === 1);
   assert.match(lab.quarantined[0]!, /no node of the cluster ever had it/);
+  stop.abort();
+  await running;
+});
+
+/** A node that never read a stream of two messages, which holds none of them any more. */
+async function meetGap(
+  lab: CoreLab,
+  close: (attempt: number) => Promise<boolean>,
+): Promise<{ applier: Applier; logged: () => string }> {
+  const broker = new MemoryBroker();
+  const log = broker.connect({ ...STREAMS, shards: 1 });
+  await log.ensureStreams();
+  for (const id of ["1", "2"]) await log.publish(1, { id, headers: new Map(), data: new Uint8Array(1) });
+  const { name: stream, created } = broker.list()[0]!;
+  broker.truncate(stream, 3);
+  const logger = captureLogger();
+  let attempts = 0;
+  const closeGaps: ApplierOptions["closeGaps"] = async () => {
+    if (!await close(++attempts)) return false;
+    await lab.database.write(() =>
+      storePosition(lab.database, { stream, shard: 1, created, sequence: 2, time: 0n })
+    );
+    return true;
+  };
+  const applier = new Applier({
+    database: lab.database,
+    schema: lab.schema,
+    log,
+    messages: lab.messages,
+    registry: { read: () => Promise.reject(new Error("not to be asked")) },
+    node: LAB_NODE,
+    shards: 1,
+    logger,
+    closeGaps,
+    onApplied: () => {},
+  });
+  return { applier, logged: () => JSON.stringify(logger.lines) };
+}
+
+Deno.test("a node that a snapshot brings to the end of its streams has caught up, and publishes", async () => {
+  await using lab = await CoreLab.open("CREATE TABLE t (id INTEGER PRIMARY KEY, a)");
+  const { applier } = await meetGap(lab, () => Promise.resolve(true));
+  const stop = new AbortController();
+  const running = applier.run({ signal: stop.signal });
+  await applier.caughtUp;
+  assert.ok(applier.mayPublish);
+  stop.abort();
+  await running;
+});
+
+Deno.test("a gap that is met while NATS cannot be reached does not end the applier", async () => {
+  await using lab = await CoreLab.open("CREATE TABLE t (id INTEGER PRIMARY KEY, a)");
+  const lost = new StreamError("NOT_CONNECTED", "connection lost", { transient: true });
+  const { applier, logged } = await meetGap(
+    lab,
+    (attempt) => attempt < 3 ? Promise.reject(lost) : Promise.resolve(true),
+  );
+  const stop = new AbortController();
+  const running = applier.run({ signal: stop.signal });
+  await applier.caughtUp;
+  assert.match(logged(), /Unable to read.*connection lost/);
   stop.abort();
   await running;
 });

@@ -1,0 +1,98 @@
+import assert from "node:assert/strict";
+import { CoreLab, LAB_TIME_NS } from "../../tests/support/core_lab.ts";
+import { eventually } from "../../tests/support/eventually.ts";
+import { makeTempDir } from "../../tests/support/temp.ts";
+import { captureLogger } from "../observe/logger.ts";
+import { parseConfig } from "../config/parse.ts";
+import { FileStore } from "../snapshot/file_store.ts";
+import { StoreError } from "../snapshot/store_error.ts";
+import { takeSnapshot } from "../snapshot/take.ts";
+import { MemoryBroker, type MemoryLog } from "../stream/memory_log.ts";
+import { Recovery, type SnapshotSource } from "./recovery.ts";
+import { Replica } from "./replica.ts";
+import { generationsOf } from "./save_snapshot.ts";
+
+const TABLE = "CREATE TABLE t (id INTEGER PRIMARY KEY, a);";
+const STREAMS = { streamPrefix: "s", subjectPrefix: "s", shards: 1, maxEntries: 100, replicas: 1 };
+
+/** A cluster whose rows were there before replication, a snapshot of it, and a node that joins with empty tables. */
+class Joining implements AsyncDisposable {
+  readonly broker = new MemoryBroker();
+  readonly log: MemoryLog;
+  readonly #stack: AsyncDisposableStack;
+
+  private constructor(
+    readonly lab: CoreLab,
+    readonly replica: Replica,
+    readonly logger: ReturnType<typeof captureLogger>,
+    readonly store: FileStore,
+    stack: AsyncDisposableStack,
+  ) {
+    this.#stack = stack;
+    this.log = stack.use(this.broker.connect({ ...STREAMS, compress: false, updateExisting: false }));
+  }
+
+  static async open(): Promise<Joining> {
+    await using stack = new AsyncDisposableStack();
+    const folder = stack.use(await makeTempDir());
+    const lab = stack.use(await CoreLab.open(TABLE));
+    const first = stack.use(await CoreLab.open(`${TABLE} INSERT INTO t VALUES (1, 'before')`));
+    const config = parseConfig(`db_path = "${lab.path}"\nnode_id = 7`);
+    const { signal } = new AbortController();
+    const logger = captureLogger();
+    const replica = stack.use(await Replica.open(config, { signal, logger }));
+    const store = stack.use(new FileStore({ path: folder.path }));
+    const generations = generationsOf(config, store);
+    await takeSnapshot({
+      database: first.database,
+      filter: config.tables,
+      node: 5n,
+      add: (path, facts, options) => generations.add(path, facts, { ...options, keep: 1 }),
+      signal,
+      now: Date.now,
+    });
+    const joining = new Joining(lab, replica, logger, store, stack.move());
+    await joining.log.ensureStreams();
+    const { data } = lab.messageOf([{ table: "t", type: "insert", row: { a: 1n, id: 2n }, ts: LAB_TIME_NS }]);
+    await joining.log.publish(1, { id: "1", headers: new Map(), data });
+    return joining;
+  }
+
+  async start(openStore: SnapshotSource["openStore"], signal: AbortSignal): Promise<void> {
+    const request = (): Promise<boolean> => Promise.resolve(false);
+    await new Recovery(this.replica, this.log, { openStore, request }).atStart(true, signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack[Symbol.asyncDispose]();
+  }
+}
+
+Deno.test("a node that joins takes over rows that were there before all messages", async () => {
+  await using joining = await Joining.open();
+  await joining.start(() => Promise.resolve(joining.store), new AbortController().signal);
+  assert.deepEqual(joining.lab.lines("SELECT id, a FROM t"), ["1|'before'"]);
+});
+
+Deno.test("a node that joins waits for the store: nothing else knows the rows that were there before", async () => {
+  await using joining = await Joining.open();
+  let attempts = 0;
+  const openStore: SnapshotSource["openStore"] = () => {
+    if (++attempts > 2) return Promise.resolve(joining.store);
+    return Promise.reject(new StoreError("UNREACHABLE", "the host does not answer", { transient: true }));
+  };
+  await joining.start(openStore, new AbortController().signal);
+  assert.equal(attempts, 3);
+  assert.deepEqual(joining.lab.lines("SELECT id, a FROM t"), ["1|'before'"]);
+});
+
+Deno.test("a node that is started while NATS cannot be reached waits until it can", async () => {
+  await using joining = await Joining.open();
+  joining.log.setConnected(false);
+  const start = joining.start(() => Promise.resolve(joining.store), new AbortController().signal);
+  const isSaid = (): boolean => /Unable to read/.test(JSON.stringify(joining.logger.lines));
+  await Promise.race([start, eventually("it says so", isSaid)]);
+  joining.log.setConnected(true);
+  await start;
+  assert.deepEqual(joining.lab.lines("SELECT id, a FROM t"), ["1|'before'"]);
+});
