@@ -21,6 +21,8 @@ import type { Round, RoundReader, ShardBatch } from "./round.ts";
 /** Pauses between attempts to publish. */
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 5_000;
+/** Pause when what is pending was written under another schema than the one known: without it nobody else gets a turn. */
+const SCHEMA_PAUSE_MS = 10;
 
 /** Parts of a batch that are on their way together: what is sent is in memory. One part may exceed the bytes. */
 const MAX_PARTS_AT_ONCE = 2_048;
@@ -82,7 +84,11 @@ export class Publisher {
     if (!mayPublish() || !await rounds.hasPending(current, deadline)) return false;
     await announce(current, deadline);
     const round = await rounds.read(current, deadline);
-    if (!round) return true;
+    if (!round) {
+      // Mostly it has just changed. When a person has copied another file over the live one, connections may differ for longer.
+      await sleep(SCHEMA_PAUSE_MS, deadline);
+      return true;
+    }
     await this.#refuse(round);
     await Promise.all(round.batches.map((batch) => this.#publish(batch, deadline)));
     rounds.release();
