@@ -23,6 +23,8 @@ export interface HousekeepingOptions {
   readonly cleanupIntervalMs: number;
   readonly versionRetentionMs: number;
   readonly sequenceMapPath: string;
+  /** False until the node has recovered, if it has to: a crash meanwhile must leave a removed map removed. */
+  readonly mayMirror: () => boolean;
   /** False on a node that applies nothing: there a change is done with when it is acknowledged. */
   readonly replicate: boolean;
   readonly now: () => number;
@@ -113,7 +115,8 @@ export class Housekeeping {
 
   /** Writes the sequence map if a position moved; not if the user removed it meanwhile, as a wish for the next start. */
   async #mirrorPositions(): Promise<void> {
-    const { database, schema, sequenceMapPath, logger } = this.#options;
+    const { database, schema, sequenceMapPath, mayMirror, logger } = this.#options;
+    if (!mayMirror()) return;
     const positions = await schema.read(() => readPositions(database));
     const sequences = new Map(positions.map(({ stream, sequence }) => [stream, sequence]));
     if (this.#written !== undefined) {

@@ -13,7 +13,12 @@ function mapOf(lab: CoreLab): string {
   return `${lab.path}-seq-map.cbor`;
 }
 
-function housekeepingOf(lab: CoreLab, replicate: boolean, now: () => number): Housekeeping {
+function housekeepingOf(
+  lab: CoreLab,
+  replicate: boolean,
+  now: () => number,
+  mayMirror = (): boolean => true,
+): Housekeeping {
   return new Housekeeping({
     database: lab.database,
     schema: lab.schema,
@@ -23,6 +28,7 @@ function housekeepingOf(lab: CoreLab, replicate: boolean, now: () => number): Ho
     versionRetentionMs: HOUR_MS,
     sequenceMapPath: mapOf(lab),
     replicate,
+    mayMirror,
     now,
   });
 }
@@ -103,4 +109,17 @@ Deno.test("the sequence map follows the positions, and is not written again when
   });
   await housekeeping.run({ signal: controller.signal });
   assert.equal(readSequenceMap(mapOf(lab)), undefined);
+});
+
+Deno.test("a removed sequence map stays removed until the node has recovered, so that a crash does not undo the wish", async () => {
+  await using lab = await open();
+  const controller = new AbortController();
+  let rounds = 0;
+  const now = (): number => {
+    if (++rounds === 3) assert.equal(readSequenceMap(mapOf(lab)), undefined);
+    if (rounds === 5) controller.abort();
+    return 0;
+  };
+  await housekeepingOf(lab, true, now, () => rounds > 3).run({ signal: controller.signal });
+  assert.deepEqual(readSequenceMap(mapOf(lab)), new Map([["lab-1", 10]]));
 });

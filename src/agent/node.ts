@@ -60,6 +60,8 @@ export class NodeLoops {
   readonly #housekeeping: Housekeeping;
   /** Looked at before housekeeping writes it: its absence is a wish to recover. */
   readonly #hadSequenceMap: boolean;
+  /** False while a snapshot may be half taken over: one that is interrupted is to begin again at the next start. */
+  #isRecovered = false;
 
   constructor(replica: Replica, surroundings: Surroundings) {
     const { config, database, schema, logger } = replica;
@@ -74,6 +76,7 @@ export class NodeLoops {
       cleanupIntervalMs: config.cleanupInterval,
       versionRetentionMs: config.replicationLog.versionRetention,
       sequenceMapPath: config.seqMapPath,
+      mayMirror: () => this.#isRecovered || !config.replicate,
       replicate: config.replicate,
       now: Date.now,
     });
@@ -121,6 +124,7 @@ export class NodeLoops {
 
   async #apply(applier: Applier, recovery: Recovery | undefined, signal: AbortSignal): Promise<void> {
     await recovery?.atStart(this.#hadSequenceMap, signal);
+    this.#isRecovered = true;
     await applier.run({ signal });
   }
 

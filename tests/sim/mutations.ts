@@ -425,7 +425,14 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "merge-all-shards",
     rule: "only rows of the shards in which the snapshot is ahead are taken over",
     within: 400,
-    edits: [{ file: MERGE, find: "if (this.#shards.has(shard)) yield", replace: "yield" }],
+    edits: [
+      { file: MERGE, find: "if (this.#shards.has(shard)) yield", replace: "yield" },
+      {
+        file: MERGE,
+        find: "this.#positions.find((position) => position.shard === shard)!;",
+        replace: "this.#positions.find((position) => position.shard === shard) ?? this.#positions[0]!;",
+      },
+    ],
   },
   {
     name: "merge-without-parts",
