@@ -36,6 +36,8 @@ export const AUTHORIZER = constants as unknown as Readonly<
 
 /** How long a statement itself waits for a lock before the asynchronous retry takes over: the event loop stands still meanwhile. */
 const BUSY_TIMEOUT_MS = 5;
+/** How long opening waits for a lock: with a rollback journal a writer who makes no pause leaves short gaps only. */
+const OPEN_TIMEOUT_MS = 10_000;
 /** Pauses between attempts to get the write lock: first, and at most. */
 const BUSY_RETRY_MIN_MS = 1;
 const BUSY_RETRY_MAX_MS = 25;
@@ -92,7 +94,7 @@ export class Database implements Disposable {
     try {
       const db = new DatabaseSync(path, { ...CONNECTION, readOnly: options.readOnly ?? false });
       const database = new Database(path, db);
-      database.#configure();
+      untilUnlocked(() => database.#configure());
       return database;
     } catch (error) {
       throw explainOpenFailure(path, error);
@@ -260,6 +262,17 @@ async function retryBusy<T>(work: () => T | Promise<T>, signal?: AbortSignal): P
 }
 
 /** Whether another connection held a lock that the statement needed. */
+/** Holds the event loop; each attempt itself waits for {@link BUSY_TIMEOUT_MS}. */
+function untilUnlocked(action: () => void): void {
+  for (const start = performance.now();;) {
+    try {
+      return action();
+    } catch (error) {
+      if (!isBusy(error) || performance.now() - start > OPEN_TIMEOUT_MS) throw error;
+    }
+  }
+}
+
 function isBusy(error: unknown): boolean {
   const code = primaryCode(error);
   return code === SQLITE_BUSY || code === SQLITE_LOCKED;

@@ -3,6 +3,7 @@ import { startApplication } from "../support/application_process.ts";
 import { startCluster } from "../support/cluster.ts";
 import { eventually } from "../support/eventually.ts";
 import { JOURNAL_COUNTS, JOURNALED_SCHEMA, sumReports } from "../support/journal.ts";
+import { startProcess } from "../support/process.ts";
 
 /** Times that a short-lived program opens the database, writes to it and closes it. */
 const VISITS = 40;
@@ -27,6 +28,34 @@ Deno.test("programs that open and close the database beside a node and an applic
   const [counts] = cluster.node(2).read(JOURNAL_COUNTS);
   assert.deepEqual(counts?.map(Number), [written.inserts, written.updates, written.deletes]);
   assert.equal(cluster.node(2).count("SELECT count(*) FROM journal WHERE operation = 'VISIT'"), VISITS);
+});
+
+const PAUSELESS_WRITER = `
+  import { DatabaseSync } from "node:sqlite";
+  const db = new DatabaseSync(Deno.args[0], { timeout: 60000 });
+  console.log("writing");
+  for (let n = 0; ; n++) db.exec("INSERT INTO notes (text) VALUES (" + n + ")");`;
+
+Deno.test("a node starts and replicates beside a program that writes without pause with a rollback journal", async () => {
+  await using cluster = await startCluster(2, {
+    schema: "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT);",
+  });
+  const [first, second] = [cluster.node(1), cluster.node(2)];
+  assert.equal(await first.process.kill("SIGTERM"), 0);
+  assert.equal(await first.sql("PRAGMA journal_mode = DELETE;"), "delete\n");
+  const program = `${first.dbPath}.js`;
+  await Deno.writeTextFile(program, PAUSELESS_WRITER);
+  {
+    const args = ["run", "-A", "--no-config", "--no-lock", program, first.dbPath];
+    await using writer = startProcess({ name: "writer", command: Deno.execPath(), args });
+    await writer.waitForLog("writing");
+    await first.start();
+    const arrived = (): number => second.count("SELECT count(*) FROM notes");
+    const before = arrived();
+    await eventually("rows written meanwhile arrive", () => arrived() > before + 200);
+    assert.ok(writer.running, writer.log.tail());
+  }
+  await cluster.converge();
 });
 
 if (Deno.build.os === "linux") {
