@@ -21,6 +21,7 @@ import { codec } from "./parts/codec.ts";
 import { idle } from "./parts/idle.ts";
 import { lag } from "./parts/lag.ts";
 import type { Part, PartOptions } from "./parts/part.ts";
+import { soak } from "./parts/soak.ts";
 import { trigger } from "./parts/trigger.ts";
 import { snapshot } from "./parts/snapshot.ts";
 import { verify } from "./parts/verify.ts";
@@ -37,6 +38,7 @@ const PARTS: readonly Part[] = [
   verify,
   snapshot,
   codec,
+  soak,
 ];
 const INTERRUPTED = 130;
 const ANCESTORS_INTERVAL_MS = 1_000;
@@ -55,13 +57,14 @@ interface Results {
 function help(): string {
   const width = Math.max(...PARTS.map(({ name }) => name.length));
   return [
-    "usage: deno task bench [PART…] [--runs N] [--seconds N] [--rates N,N] [--json]",
+    "usage: deno task bench [PART…] [--runs N] [--seconds N] [--rates N,N] [--minutes N] [--json]",
     "",
     ...PARTS.map(({ name, help }) => `  ${name.padEnd(width)}  ${help}`),
     "",
     "  --runs N      repeat, and give median, lowest and highest; default 1",
     "  --seconds N   how long to write at each rate; default 10",
     "  --rates N,N   single-row transactions a second; default 10,200,1000,5000",
+    "  --minutes N   how long the soak lasts; default 60",
     "  --json        one JSON object on standard output",
   ].join("\n");
 }
@@ -77,14 +80,16 @@ function parseOptions(args: string[]): BenchOptions | "help" {
       runs: { type: "string", default: "1" },
       seconds: { type: "string", default: "10" },
       rates: { type: "string", default: "10,200,1000,5000" },
+      minutes: { type: "string", default: "60" },
     },
   });
   if (values.help) return "help";
   return {
-    parts: positionals.length === 0 ? PARTS : positionals.map(partNamed),
+    parts: positionals.length === 0 ? PARTS.filter(({ isLong }) => !isLong) : positionals.map(partNamed),
     runs: positive("--runs", values.runs),
     seconds: positive("--seconds", values.seconds),
     rates: values.rates.split(",").map((rate) => positive("--rates", rate)),
+    minutes: positive("--minutes", values.minutes),
     json: values.json,
   };
 }

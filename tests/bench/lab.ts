@@ -112,6 +112,7 @@ export class Lab implements AsyncDisposable {
   readonly #temp: TempDir;
   readonly #nodes: LabNode[] = [];
   readonly #tools = new Set<TestProcess>();
+  readonly #others = new AsyncDisposableStack();
   #server: NatsServer | undefined;
 
   private constructor(temp: TempDir) {
@@ -154,6 +155,11 @@ export class Lab implements AsyncDisposable {
 
   file(name: string): string {
     return this.#temp.file(name);
+  }
+
+  /** Ends with the laboratory. */
+  own(resource: AsyncDisposable): void {
+    this.#others.use(resource);
   }
 
   /** A node with its database, not started yet. */
@@ -208,6 +214,7 @@ export class Lab implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#others.disposeAsync();
     await Promise.all([...this.#tools].map((tool) => tool[Symbol.asyncDispose]()));
     await Promise.all(this.#nodes.map((node) => node.close()));
     await this.#server?.[Symbol.asyncDispose]();
