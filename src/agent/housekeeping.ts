@@ -2,7 +2,7 @@ import { ON_ITS_WAY, type Overlay } from "../apply/overlay.ts";
 import { readPositions } from "../apply/position.ts";
 import { dropCoveredBatches } from "../apply/waiting_batches.ts";
 import type { SchemaTracker } from "../capture/schema_tracker.ts";
-import { pause } from "../lib/sleep.ts";
+import { pause, yieldToEventLoop } from "../lib/sleep.ts";
 import type { Logger } from "../observe/logger.ts";
 import { rowKinds } from "../schema/followed_tables.ts";
 import { changeLog, GLOBAL_LOG } from "../schema/names.ts";
@@ -12,8 +12,8 @@ import { hasSequenceMap, type SequenceMap, writeSequenceMap } from "./sequence_m
 
 /** Rows removed in one transaction: an application that wants to write waits no longer than for an apply transaction. */
 const MAX_REMOVED_PER_TRANSACTION = 2000;
-/** How often expired tombstones are looked for. */
-const PRUNE_INTERVAL_MS = 3_600_000;
+/** How often expired tombstones are looked for, at least. */
+const MAX_PRUNE_INTERVAL_MS = 3_600_000;
 
 export interface HousekeepingOptions {
   readonly database: Database;
@@ -49,18 +49,27 @@ export class Housekeeping {
   }
 
   async #cleanUp(signal: AbortSignal): Promise<void> {
-    const { database, logger, schema, overlay, now } = this.#options;
+    const { logger, schema, overlay } = this.#options;
     let removed = 0;
     for (const table of schema.current.tables.keys()) removed += await this.#removeSettled(table, signal);
     if (removed > 0) logger.info("Cleaned up DB change logs", { rows: removed });
     await schema.read(() => overlay.shrink(), signal);
-    if (now() - this.#prunedAt < PRUNE_INTERVAL_MS) return;
+    await this.#prune(signal);
+  }
+
+  async #prune(signal: AbortSignal): Promise<void> {
+    const { database, schema, versionRetentionMs, now } = this.#options;
+    if (now() - this.#prunedAt < Math.min(MAX_PRUNE_INTERVAL_MS, versionRetentionMs)) return;
     this.#prunedAt = now();
     await schema.write(() => {
       for (const { stream, time } of readPositions(database)) dropCoveredBatches(database, stream, time);
       for (const table of schema.current.tables.keys()) this.#removeOrphans(table);
-      this.#pruneTombstones();
     }, signal);
+    let removed: number;
+    do {
+      await yieldToEventLoop();
+      removed = await schema.write(() => this.#pruneTombstones(), signal);
+    } while (removed > 0 && !signal.aborted);
   }
 
   /**
@@ -102,15 +111,26 @@ export class Housekeeping {
     );
   }
 
-  /** A tombstone counts as absent by stream time; what is removed here does so in every stream. */
-  #pruneTombstones(): void {
+  /**
+   * A tombstone counts as absent by stream time; what is removed here does so in every stream. Returns how many went: some
+   * of each table, those of one message together.
+   */
+  #pruneTombstones(): number {
     const { database, schema, versionRetentionMs } = this.#options;
     const times = readPositions(database).map(({ time }) => time);
-    if (times.length === 0) return;
+    if (times.length === 0) return 0;
     const oldest = times.reduce((a, b) => a < b ? a : b) - BigInt(versionRetentionMs) * 1_000_000n;
+    let removed = 0;
     for (const { versionTable } of [...schema.current.tables.values()].flatMap(rowKinds)) {
-      database.run(`DELETE FROM ${quote(versionTable)} WHERE deleted <> 0 AND deleted < ?`, oldest);
+      const versions = quote(versionTable);
+      removed += database.run(
+        `DELETE FROM ${versions} WHERE deleted <> 0 AND deleted <= (SELECT max(deleted) FROM
+         (SELECT deleted FROM ${versions} WHERE deleted <> 0 AND deleted < ? ORDER BY deleted LIMIT ?))`,
+        oldest,
+        BigInt(MAX_REMOVED_PER_TRANSACTION),
+      );
     }
+    return removed;
   }
 
   /** Writes the sequence map if a position moved; not if the user removed it meanwhile, as a wish for the next start. */

@@ -96,6 +96,27 @@ Deno.test("tombstones go when every stream's time has passed them", async () => 
   assert.deepEqual(lab.lines(`SELECT val_id FROM "__harmonylite__t_row_version"`), ["2", "3"]);
 });
 
+Deno.test("expired tombstones go in short transactions, until none is left", async () => {
+  await using lab = await open();
+  lab.run(
+    `WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n LIMIT 5000)
+       INSERT INTO "__harmonylite__t_row_version" SELECT i, 1, 1, 1, i FROM n;
+     UPDATE "__harmonylite___position" SET time = ${HOUR_NS + 5000n}`,
+  );
+  const left: number[] = [];
+  let running = true;
+  const stop = new AbortController();
+  const housekeeping = housekeepingOf(lab, true, () => (running ? HOUR_MS + 1 : stop.abort(), HOUR_MS + 1));
+  const ended = housekeeping.run({ signal: stop.signal });
+  while (running) {
+    left.push(Number(lab.lines(`SELECT count(*) FROM "__harmonylite__t_row_version"`)[0]));
+    running = left.at(-1)! > 1;
+    await new Promise((resolve) => setTimeout(resolve));
+  }
+  await ended;
+  assert.ok(new Set(left).size > 2, `all went at once: ${left}`);
+});
+
 Deno.test("the sequence map follows the positions, and is not written again when it was removed", async () => {
   await using lab = await open();
   const controller = new AbortController();
