@@ -225,10 +225,34 @@ Deno.test("merge: an application that writes in between loses nothing", async ()
   assert.deepEqual(count(`"__harmonylite___global_change_log"`), [String(written)]);
 });
 
+Deno.test("merge: of thousands of rows those that differ are found, wherever they lie, and no others", async () => {
+  await using pair = await Pair.open(`
+    WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n LIMIT 5000) INSERT INTO t SELECT i, 'x' FROM n;
+    WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n LIMIT 5000)
+    INSERT INTO folded SELECT 'k' || i, i FROM n`);
+  const { node, taker } = pair;
+  // Among them both sides of the first borders between blocks.
+  const other = [1, 2, 64, 65, 192, 193, 448, 449, 960, 961, 1984, 1985, 3008, 3009, 4999];
+  unseen(taker, `UPDATE t SET a = 'theirs' WHERE id IN (${other}); DELETE FROM t WHERE id = 2000`, "t");
+  unseen(taker, "UPDATE folded SET k = upper(k) WHERE a % 1000 = 0", "folded");
+  unseen(
+    node,
+    "INSERT INTO t SELECT id + 10000, 'ours' FROM t WHERE id <= 3000; DELETE FROM t WHERE id = 5000",
+    "t",
+  );
+  await taker.receive(put("t", T, { id: 20_000n, a: 1n }));
+  // Theirs, the deleted one that is kept, 3000 of ours alone, 5000, and the new one, of which a version is new as well.
+  assert.equal(await pair.merge(), other.length + 1 + 3000 + 1 + 2 + 5);
+  assert.deepEqual(node.lines("SELECT count(*) FROM t"), ["8001"]);
+  assert.deepEqual(node.lines("SELECT count(*) FROM t WHERE a = 'theirs'"), [String(other.length)]);
+  assert.deepEqual(node.lines("SELECT count(*) FROM folded WHERE k GLOB 'K*'"), ["5"]);
+  assert.equal(await pair.merge(), 3001, "only those that stay are found again");
+});
+
 /** Writes that no trigger has seen: from before capture, or by a hand around it. */
-function unseen(lab: CoreLab, sql: string): void {
+function unseen(lab: CoreLab, sql: string, table = "t"): void {
   lab.run(
-    `${sql}; DELETE FROM "__harmonylite__t_change_log"; DELETE FROM "__harmonylite___global_change_log"`,
+    `${sql}; DELETE FROM "__harmonylite__${table}_change_log"; DELETE FROM "__harmonylite___global_change_log"`,
   );
 }
 

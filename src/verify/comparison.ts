@@ -4,7 +4,8 @@ import { holds, judge } from "./judge.ts";
 import type { EncodedKey } from "./key.ts";
 import type { LocalRows } from "./local_rows.ts";
 import type { DigestedRange, RowHolder, RowKind } from "./row_holder.ts";
-import type { KeyRange, RowState } from "./table_rows.ts";
+import type { KeyRange } from "./key_range.ts";
+import type { RowState } from "./table_rows.ts";
 
 /** Rows that share a digest at first, and after a difference was found among them. */
 const ROWS_IN_RANGE = 16_384;

@@ -10,7 +10,8 @@ import type { ChangeEvent } from "../wire/event.ts";
 import { hasReadAll, type Progress } from "./judge.ts";
 import { decodeKey, type EncodedKey } from "./key.ts";
 import type { DigestedRange, RowHolder, RowKind, StatesAt } from "./row_holder.ts";
-import { type KeyRange, TableRows } from "./table_rows.ts";
+import type { KeyRange } from "./key_range.ts";
+import { TableRows } from "./table_rows.ts";
 
 /** How long what another node has applied may take to be applied here. */
 const CATCH_UP_TIMEOUT_MS = 5_000;

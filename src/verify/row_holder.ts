@@ -1,6 +1,7 @@
 import type { Progress } from "./judge.ts";
 import type { EncodedKey } from "./key.ts";
-import type { KeyRange, RowState } from "./table_rows.ts";
+import type { KeyRange } from "./key_range.ts";
+import type { RowState } from "./table_rows.ts";
 
 /** Rows of one kind of one table; both sides must have the same columns, or there is nothing to compare. */
 export interface RowKind {

@@ -6,19 +6,14 @@ import type { Version } from "../apply/version.ts";
 import { changeLog, valueColumn } from "../schema/names.ts";
 import type { FollowedTable } from "../schema/followed_tables.ts";
 import { hasNull } from "../schema/row_conditions.ts";
-import type { Database, Parameter, Row } from "../sqlite/database.ts";
+import type { Database, Row } from "../sqlite/database.ts";
 import { exactColumns, ExactValues } from "../sqlite/exact_row.ts";
 import { quote } from "../sqlite/identifier.ts";
 import { CborWriter } from "../wire/cbor.ts";
 import { EventShape, writeEvent } from "../wire/codec.ts";
 import type { SqlValue } from "../wire/event.ts";
 import { decodeKey, type EncodedKey, encodeKey } from "./key.ts";
-
-/** Rows with keys above `after`, up to and with `upTo`; undefined means no bound. */
-export interface KeyRange {
-  readonly after: EncodedKey | undefined;
-  readonly upTo: EncodedKey | undefined;
-}
+import { inRange, type KeyRange } from "./key_range.ts";
 
 /** What the rows of a range have in common when they are equal, types included. */
 export interface Digest {
@@ -58,6 +53,7 @@ export class TableRows {
   readonly #deleteShape: EventShape;
   readonly #scratch = new CborWriter(4096);
   readonly #select: string;
+  readonly #order: readonly string[];
   readonly #keyAt: readonly number[];
 
   constructor(database: Database, table: FollowedTable) {
@@ -69,6 +65,7 @@ export class TableRows {
     this.#deleteShape = new EventShape(table.name, table.key.map(({ name }) => name), undefined);
     this.#select = `SELECT ${exactColumns(columns.map((name) => `row.${quote(name)}`))}
       FROM ${quote(table.name)} AS row WHERE ${ofKind(table)}`;
+    this.#order = table.key.map(collated);
     this.#keyAt = table.key.map(({ name }) => columns.indexOf(name));
   }
 
@@ -122,21 +119,10 @@ export class TableRows {
     );
   }
 
-  #range({ after, upTo }: KeyRange, limit: number): HashedRow[] {
-    const bounds = [...this.#bound(">", after), ...this.#bound("<=", upTo)];
-    const order = this.table.key.map(collated).join(", ");
-    const sql = [this.#select, ...bounds.map((bound) => bound.sql)].join(" AND ");
-    const parameters = bounds.flatMap((bound) => bound.parameters);
-    return this.#database.all(`${sql} ORDER BY ${order} LIMIT ?`, ...parameters, BigInt(limit))
-      .map((row) => this.#hash(row));
-  }
-
-  #bound(operator: string, key: EncodedKey | undefined): { sql: string; parameters: Parameter[] }[] {
-    if (key === undefined) return [];
-    const values = decodeKey(key);
-    const columns = this.table.key.map(collated).join(", ");
-    const sql = `(${columns}) ${operator} (${keyParameters(values).join(", ")})`;
-    return [{ sql, parameters: values.map(bindable) }];
+  #range(range: KeyRange, limit: number): HashedRow[] {
+    const within = inRange(this.#order, range);
+    const sql = `${this.#select} AND ${within.sql} ORDER BY ${this.#order.join(", ")} LIMIT ?`;
+    return this.#database.all(sql, ...within.parameters, BigInt(limit)).map((row) => this.#hash(row));
   }
 
   #hash(row: Row): HashedRow {
@@ -180,7 +166,8 @@ export class TableRows {
   }
 }
 
-function collated({ name, collation }: FollowedTable["key"][number]): string {
+/** A column of the key of `row`, as SQLite compares it. */
+export function collated({ name, collation }: FollowedTable["key"][number]): string {
   return `row.${quote(name)} COLLATE ${quote(collation)}`;
 }
 
