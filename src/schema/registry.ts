@@ -115,7 +115,10 @@ export class SchemaRegistry {
     const backoff = new Backoff({ firstMs: FIRST_PAUSE_MS, maxMs: LONGEST_PAUSE_MS });
     for (;;) {
       try {
-        await store.put(this.#ownKey, encodeEntry(node, schema, new Date(), store.maxValueBytes), signal);
+        const entry = await store.get(this.#ownKey, signal);
+        const before = entry && decodeEntry(`${node}`, entry);
+        const terms = { updatedAt: new Date(), maxBytes: store.maxValueBytes, before };
+        await store.put(this.#ownKey, encodeEntry(node, schema, terms), signal);
         this.#saidReason = undefined;
         return;
       } catch (error) {

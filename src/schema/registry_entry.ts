@@ -10,6 +10,12 @@ interface TableJson {
   readonly key: readonly string[];
 }
 
+/** By table, as in {@link EntryJson}. */
+interface Said {
+  readonly tables: Map<string, TableJson>;
+  readonly past: Map<string, string[]>;
+}
+
 /** An entry as JSON. The first three names are those of the Go original, which puts no more. */
 interface EntryJson {
   readonly node_id: unknown;
@@ -21,13 +27,30 @@ interface EntryJson {
   readonly past?: Readonly<Record<string, readonly string[]>>;
 }
 
+export interface EntryTerms {
+  readonly updatedAt: Date;
+  readonly maxBytes: number;
+  /** What the node's entry has said until now, if there is one. */
+  readonly before?: NodeSchema | undefined;
+}
+
 /**
  * What a node says of its schema: JSON, as a zstd frame when it is long. A schema that does not fit into `maxBytes` even so
  * is told by its hash alone: then other nodes wait for what they do not know, and never take it for a mistake.
  */
-export function encodeEntry(node: bigint, schema: Schema, updatedAt: Date, maxBytes: number): Uint8Array {
+export function encodeEntry(
+  node: bigint,
+  schema: Schema,
+  { updatedAt, maxBytes, before }: EntryTerms,
+): Uint8Array {
   const head = { schema_hash: schema.hash, updated_at: updatedAt.toISOString() };
-  const whole = toJson(node, { ...head, tables: presentOf(schema), past: pastOf(schema) });
+  const said = { tables: presentOf(schema), past: pastOf(schema) };
+  if (before) keepWhatWasSaid(said, before);
+  const whole = toJson(node, {
+    ...head,
+    tables: Object.fromEntries(said.tables),
+    past: Object.fromEntries([...said.past].filter(([, columns]) => columns.length > 0)),
+  });
   const bytes = whole.length > MAX_PLAIN_BYTES ? compress(whole) : whole;
   return bytes.length <= maxBytes ? bytes : toJson(node, head);
 }
@@ -52,25 +75,50 @@ function toJson(node: bigint, rest: Omit<EntryJson, "node_id">): Uint8Array {
   return new TextEncoder().encode(`{"node_id":${node},${JSON.stringify(rest).slice(1)}`);
 }
 
-function presentOf({ tables }: Schema): NonNullable<EntryJson["tables"]> {
-  return Object.fromEntries(
+function presentOf({ tables }: Schema): Map<string, TableJson> {
+  return new Map(
     [...tables].map(([name, table]) => {
       return [name, { columns: columnsOf(table), key: table.key.map((column) => column.name) }];
     }),
   );
 }
 
-function pastOf(schema: Schema): Record<string, string[]> {
+/** Also tables that are there now, with no column where none is past. */
+function pastOf(schema: Schema): Map<string, string[]> {
   const shapes = [...schema.shapes.values()];
   const names = new Set(shapes.flatMap(({ table, former }) => [table, ...former]));
-  const entries = [...names].map((name): [string, string[]] => {
-    const table = schema.tables.get(name);
-    const now = new Set(table && columnsOf(table));
-    const had = shapes.filter((shape) => shape.table === name || shape.former.includes(name));
-    const ever = new Set(had.flatMap(({ columns }) => columns));
-    return [name, [...ever].filter((column) => !now.has(column))];
-  });
-  return Object.fromEntries(entries.filter(([, columns]) => columns.length > 0));
+  return new Map(
+    [...names].map((name) => {
+      const table = schema.tables.get(name);
+      const now = new Set(table && columnsOf(table));
+      const had = shapes.filter((shape) => shape.table === name || shape.former.includes(name));
+      const ever = new Set(had.flatMap(({ columns }) => columns));
+      return [name, [...ever].filter((column) => !now.has(column))];
+    }),
+  );
+}
+
+/**
+ * A database that was put back to an older copy knows nothing of what came after it, but messages in the streams hold it.
+ * Until it has made these changes itself, and perhaps given them up again, the entry says of them what it has said: without
+ * it other nodes would take such messages for a mistake.
+ */
+function keepWhatWasSaid({ tables, past }: Said, before: NodeSchema): void {
+  for (const [name, { columns, key }] of before.tables ?? []) {
+    const now = tables.get(name);
+    const gone = past.get(name);
+    if (now) tables.set(name, { ...now, columns: union(now.columns, columns, gone) });
+    else if (gone) past.set(name, union(gone, columns));
+    else tables.set(name, { columns: [...columns], key });
+  }
+  for (const [name, columns] of before.past) {
+    past.set(name, union(past.get(name) ?? [], columns, tables.get(name)?.columns));
+  }
+}
+
+function union(some: readonly string[], more: Iterable<string>, without: readonly string[] = []): string[] {
+  const left = new Set(without);
+  return [...new Set([...some, ...[...more].filter((name) => !left.has(name))])];
 }
 
 /** Also those with which only some of its rows travel. */

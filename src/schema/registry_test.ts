@@ -63,6 +63,48 @@ Deno.test("a node learns what the others have, had, and never had", async () => 
   assert.equal(await ours.registry.read(signal, cluster), cluster, "nothing has changed since");
 });
 
+Deno.test("what a node has sent is not forgotten when it comes back with an older copy of its database", async () => {
+  const registries = new Registries();
+  const { registry } = registries.open(1n);
+  const older = [
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, a, old); CREATE TABLE u (id INTEGER PRIMARY KEY, v)",
+    "ALTER TABLE t DROP COLUMN old",
+  ];
+  const newer = [
+    "ALTER TABLE t RENAME COLUMN a TO b; ALTER TABLE t ADD COLUMN c; ALTER TABLE u RENAME COLUMN v TO w;" +
+    'CREATE TABLE "__proto__" (k PRIMARY KEY); CREATE TABLE passing (p)',
+    "ALTER TABLE t DROP COLUMN c; DROP TABLE passing",
+  ];
+  const dropped = ['DROP TABLE u; DROP TABLE "__proto__"'];
+  await registry.announce(await schemaOf(...older), signal);
+  await registry.read(signal);
+  registries.nowMs += MINUTE_MS;
+  const states = async (...sql: string[]): Promise<string> => {
+    await registry.announce(await schemaOf(...sql), signal);
+    const cluster = await registry.read(signal);
+    const asked = ["t a", "t b", "t c", "t old", "u v", "u w", "__proto__ k", "passing p", "t never", "u"];
+    return asked.map((each) => cluster.find(...each.split(" ") as [string]).state).join(" ");
+  };
+  assert.equal(await states(...older), "there never never past there never never never never there");
+  const after = "past there past past past there there past never there";
+  assert.equal(await states(...older, ...newer), after);
+  const restored = "there there past past there there there past never there";
+  assert.equal(await states(...older), restored, "the columns under their new names stay there");
+  assert.equal(await states(...older), restored, "as often as it starts");
+  assert.equal((await registry.read(signal)).findKey("__proto__", ["k"]).state, "there");
+  assert.equal(await states(...older, ...newer), after, "the changes are made again");
+  await states(...older);
+  assert.equal(
+    await states(...older, "DROP TABLE u"),
+    "there there past past past past there past never past",
+    "what it gives up with a table that it has itself is past",
+  );
+  assert.equal(
+    await states(...older, ...newer, ...dropped),
+    "past there past past past past past past never past",
+  );
+});
+
 Deno.test("what is missing proves nothing until the registry is settled and holds our own entry", async () => {
   const registries = new Registries();
   const { registry, store } = registries.open(1n);
@@ -128,7 +170,7 @@ Deno.test("the schema is announced as soon as the registry can be reached, and t
 Deno.test("an entry is JSON with the names of the Go original, and a node id beyond 2^53 stays what it is", async () => {
   const schema = await schemaOf("CREATE TABLE t (id INTEGER PRIMARY KEY, a)");
   const node = 2n ** 63n - 1n;
-  const bytes = encodeEntry(node, schema, new Date(0), 1_000_000);
+  const bytes = encodeEntry(node, schema, { updatedAt: new Date(0), maxBytes: 1_000_000 });
   assert.equal(
     new TextDecoder().decode(bytes),
     `{"node_id":9223372036854775807,"schema_hash":"${schema.hash}","updated_at":"1970-01-01T00:00:00.000Z",` +
@@ -144,9 +186,9 @@ Deno.test("300 tables of 500 columns fit into one entry, and a schema that fits 
     (_, at) => [`table_${at}`, { columns, key: [columns[0]] }] as const,
   );
   const schema = { hash: "h", shapes: new Map(), tables: new Map(tables) } as unknown as Schema;
-  const bytes = encodeEntry(1n, schema, new Date(0), 1_000_000);
+  const bytes = encodeEntry(1n, schema, { updatedAt: new Date(0), maxBytes: 1_000_000 });
   assert.equal(decodeEntry("1", bytes).tables?.get("table_299")?.columns.has(names[499]!), true);
-  const short = encodeEntry(1n, schema, new Date(0), 10_000);
+  const short = encodeEntry(1n, schema, { updatedAt: new Date(0), maxBytes: 10_000 });
   assert.ok(short.length < 10_000);
   assert.equal(decodeEntry("1", short).tables, undefined);
 });

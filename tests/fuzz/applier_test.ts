@@ -147,7 +147,7 @@ Deno.test("fuzz: whatever a stream holds is applied or put aside, alike on nodes
 
 async function openLab(): Promise<CoreLab> {
   const lab = await CoreLab.open(SCHEMA);
-  const entry = encodeEntry(LAB_NODE, lab.schema.current, new Date(0), 1_000_000);
+  const entry = encodeEntry(LAB_NODE, lab.schema.current, { updatedAt: new Date(0), maxBytes: 1_000_000 });
   lab.cluster = new ClusterSchemas("1", [decodeEntry("5", entry)], undefined);
   return lab;
 }
