@@ -1,4 +1,5 @@
 import type { Applier } from "../apply/applier.ts";
+import { readPositions } from "../apply/position.ts";
 import { ProcessLock } from "../capture/process_lock.ts";
 import { Watcher } from "../capture/watcher.ts";
 import type { Config } from "../config/config.ts";
@@ -60,7 +61,7 @@ export class NodeLoops {
   readonly #housekeeping: Housekeeping;
   /** Looked at before housekeeping writes it: its absence is a wish to recover. */
   readonly #hadSequenceMap: boolean;
-  /** False while a snapshot may be half taken over: one that is interrupted is to begin again at the next start. */
+  /** False until this node has recovered, if it has to: what is interrupted is to begin again at the next start. */
   #isRecovered = false;
 
   constructor(replica: Replica, surroundings: Surroundings) {
@@ -112,7 +113,7 @@ export class NodeLoops {
       applier && config.publish ? snapshots.run({ readiness: applier, signal }) : undefined,
       claimOf(this.#replica, connection).run({ signal }),
       this.#sleepWhenIdle(stop, signal),
-      applier && this.#apply(applier, recovery, signal),
+      applier && this.#apply(applier, { recovery, verification, stop, signal }),
       config.publish ? this.#publish(connection, applier, signal) : undefined,
     ]);
   }
@@ -122,10 +123,39 @@ export class NodeLoops {
     return new Recovery(this.#replica, log, { openStore, request });
   }
 
-  async #apply(applier: Applier, recovery: Recovery | undefined, signal: AbortSignal): Promise<void> {
+  async #apply(
+    applier: Applier,
+    { recovery, verification, stop, signal }: {
+      readonly recovery: Recovery | undefined;
+      readonly verification: Verification;
+      readonly stop: AbortController;
+      readonly signal: AbortSignal;
+    },
+  ): Promise<void> {
+    const isPutBack = await this.#isPutBack(signal);
     await recovery?.atStart(this.#hadSequenceMap, signal);
+    this.#isRecovered = !isPutBack;
+    await this.#untilOneFails(stop, signal, [
+      applier.run({ signal }),
+      isPutBack ? this.#compare(applier, verification, signal) : undefined,
+    ]);
+  }
+
+  /**
+   * Whether somebody wants a database to recover that has read streams before: it may be a backup. One that was copied over
+   * the file of a running node can have the right positions and yet lack rows, as SQLite mixes what both had.
+   */
+  async #isPutBack(signal: AbortSignal): Promise<boolean> {
+    const { database, schema } = this.#replica;
+    return !this.#hadSequenceMap &&
+      await schema.read(() => readPositions(database).length > 0, signal);
+  }
+
+  async #compare(applier: Applier, verification: Verification, signal: AbortSignal): Promise<void> {
+    await untilAborted(applier.caughtUp, signal);
+    if (signal.aborted) return;
+    await verification.repairOnce();
     this.#isRecovered = true;
-    await applier.run({ signal });
   }
 
   async #untilOneFails(

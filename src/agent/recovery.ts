@@ -10,11 +10,12 @@ import type { Generations } from "../snapshot/generations.ts";
 import type { Generation } from "../snapshot/manifest.ts";
 import { Merge } from "../snapshot/merge.ts";
 import { SnapshotFile } from "../snapshot/snapshot_file.ts";
-import { judgeFile, replaceFile } from "../snapshot/whole_file.ts";
+import { type FileCondition, judgeFile, rebuildIndexes, replaceFile } from "../snapshot/whole_file.ts";
 import type { SnapshotStore } from "../snapshot/store.ts";
 import type { ReplicationLog, StreamState } from "../stream/replication_log.ts";
 import { generationsOf } from "./save_snapshot.ts";
 import type { Replica } from "./replica.ts";
+import { hasSequenceMap } from "./sequence_map.ts";
 
 /** How long a fresh snapshot that was asked for may take, and how often it is looked for. */
 const FRESH_TIMEOUT_MS = 120_000;
@@ -265,7 +266,7 @@ export async function requireDatabase(
     readonly logger: Logger;
   },
 ): Promise<void> {
-  const condition = await judgeFile(config.dbPath, signal);
+  const condition = await usableFile(config, { signal, logger });
   if (condition === "sound") return;
   if (condition !== "empty") {
     logger.warn("The database cannot be used, looking for a snapshot", { file: config.dbPath, condition });
@@ -281,6 +282,18 @@ export async function requireDatabase(
   await using file = await fetched(generations, newest, config.dbPath, signal);
   const aside = await replaceFile(config.dbPath, file.path, { condition, signal });
   logger.info("Restored from snapshot", { snapshot: newest.name, ...aside && { broken: aside } });
+}
+
+/** Where the sequence map was removed the whole file is looked at: it may be one that somebody has tried to repair. */
+async function usableFile(
+  { dbPath, seqMapPath }: Config,
+  { signal, logger }: { readonly signal: AbortSignal; readonly logger: Logger },
+): Promise<FileCondition> {
+  const condition = await judgeFile(dbPath, { isThorough: !hasSequenceMap(seqMapPath), signal });
+  if (condition !== "misindexed") return condition;
+  if (!await rebuildIndexes(dbPath, signal)) return "broken";
+  logger.warn("Indexes of the database were damaged, and have been built anew", { file: dbPath });
+  return "sound";
 }
 
 function nothingToRestore({ dbPath }: Config, condition: string): DatabaseError {

@@ -1,8 +1,9 @@
 import { repairRows } from "../apply/repair.ts";
 import type { Config } from "../config/config.ts";
+import { Backoff } from "../lib/backoff.ts";
 import { HarmonyLiteError } from "../lib/errors.ts";
 import { Mutex } from "../lib/mutex.ts";
-import { pause } from "../lib/sleep.ts";
+import { pause, sleep } from "../lib/sleep.ts";
 import type { Logger } from "../observe/logger.ts";
 import type { PeerMethods } from "../stream/peer_calls.ts";
 import type { Peers } from "../stream/peers.ts";
@@ -15,6 +16,10 @@ import type { Replica } from "./replica.ts";
 /** How long a node has to say that it runs, and how long comparing everything may take. */
 const FIND_TIMEOUT_MS = 2_000;
 const VERIFY_TIMEOUT_MS = 3_600_000;
+
+/** Pauses while there is no other node to compare with. */
+const FIRST_PAUSE_MS = 1_000;
+const LONGEST_PAUSE_MS = 60_000;
 
 /** Asks the running node of a configuration to compare itself with the others. */
 export async function askToVerify(
@@ -73,6 +78,19 @@ export class Verification {
     }
   }
 
+  /** Compares until one other node could be compared to the end, and gives each row that differs its higher version. */
+  async repairOnce(): Promise<void> {
+    const { logger } = this.#replica;
+    const backoff = new Backoff({ firstMs: FIRST_PAUSE_MS, maxMs: LONGEST_PAUSE_MS });
+    logger.info("The sequence map was removed: rows are compared with those of other nodes");
+    for (let isSaid = false;; isSaid = true) {
+      const results = await this.#turn.run(() => this.#verify(true));
+      if (results.some(({ failure }) => failure === undefined)) return;
+      if (!isSaid) logger.warn("No other node can be compared with, waiting for one");
+      await sleep(backoff.next(), this.#signal);
+    }
+  }
+
   async #verify(repair: boolean): Promise<NodeResult[]> {
     const { config, logger } = this.#replica;
     const [rows, peers, signal] = [this.#rows, this.#peers, this.#signal];
@@ -82,7 +100,7 @@ export class Verification {
     );
     this.differing = differing.reduce((sum, count) => sum + count, 0);
     const nodes = results.map(({ node }) => node).join(", ");
-    if (this.differing === 0) {
+    if (this.differing === 0 && results.length > 0) {
       logger.info("Compared rows with other nodes", { nodes, verdict: verdictOf(results) });
     }
     for (const [at, { node, tables, repaired }] of results.entries()) {

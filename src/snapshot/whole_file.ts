@@ -1,18 +1,30 @@
 import { DatabaseError, messageOf } from "../lib/errors.ts";
 import { copyDatabase } from "../sqlite/backup.ts";
-import { Database, isCorrupt } from "../sqlite/database.ts";
+import { Database, isConstraint, isCorrupt, isUnpreparable } from "../sqlite/database.ts";
 
 /** A larger file is not read from end to end at each start: some four seconds a gigabyte. */
 const MAX_CHECKED_BYTES = 512 << 20;
 
-/**
- * `missing`: there is no file. `empty`: it has no table, or no byte. `broken`: SQLite says that it is not whole. What is not
- * a SQLite file at all, or is encrypted, is none of these: it is never replaced.
- */
-export type FileCondition = "sound" | "missing" | "empty" | "broken";
+/** Lines that a check says at most. */
+const MAX_LINES = 1000;
+/** What a check says of rows that break a constraint, which is the application's affair. */
+const ABOUT_CONSTRAINTS = /^\S+ value in |^CHECK constraint failed in /;
 
-/** Judges a database file before anything is done with it. Throws a DatabaseError when it is no SQLite file. */
-export async function judgeFile(path: string, signal: AbortSignal): Promise<FileCondition> {
+/**
+ * `missing`: there is no file. `empty`: it has no table, or no byte. `misindexed`: its rows are whole, its indexes are not.
+ * `broken`: SQLite says that it is not whole. What is not a SQLite file at all, or is encrypted, is none of these: it is
+ * never replaced.
+ */
+export type FileCondition = "sound" | "missing" | "empty" | "misindexed" | "broken";
+
+/**
+ * Judges a database file before anything is done with it. `isThorough`: its indexes, too, which takes about twice as long.
+ * Throws a DatabaseError when it is no SQLite file.
+ */
+export async function judgeFile(
+  path: string,
+  { isThorough, signal }: { readonly isThorough: boolean; readonly signal: AbortSignal },
+): Promise<FileCondition> {
   const size = sizeOf(path);
   if (size === undefined) return "missing";
   try {
@@ -20,10 +32,34 @@ export async function judgeFile(path: string, signal: AbortSignal): Promise<File
     return await database.look(() => {
       if (database.count("SELECT count(*) FROM sqlite_schema") === 0) return "empty";
       if (size > MAX_CHECKED_BYTES) return "sound";
-      return database.value("PRAGMA quick_check(1)") === "ok" ? "sound" : "broken";
+      if (!isFine(database, "quick_check")) return "broken";
+      return !isThorough || isFine(database, "integrity_check") ? "sound" : "misindexed";
     }, signal);
   } catch (error) {
     if (isCorrupt(error)) return "broken";
+    throw error;
+  }
+}
+
+/** Where an index needs a function or a collation of the application's nothing can be said. */
+function isFine(database: Database, check: "quick_check" | "integrity_check"): boolean {
+  try {
+    return database.all(`PRAGMA ${check}(${MAX_LINES})`)
+      .every(([line]) => line === "ok" || ABOUT_CONSTRAINTS.test(String(line)));
+  } catch (error) {
+    if (isUnpreparable(error)) return true;
+    throw error;
+  }
+}
+
+/** False when rows contradict a UNIQUE index: then they are not whole either. */
+export async function rebuildIndexes(path: string, signal: AbortSignal): Promise<boolean> {
+  using database = Database.open(path);
+  try {
+    await database.write(() => database.run("REINDEX"), signal);
+    return true;
+  } catch (error) {
+    if (isConstraint(error) || isCorrupt(error)) return false;
     throw error;
   }
 }
@@ -39,28 +75,17 @@ function sizeOf(path: string): number | undefined {
 
 /**
  * Puts a snapshot in the place of a database, by SQLite's own means: an application that has the file open goes on with
- * what is there then. A broken file is kept beside it; returns where.
+ * what is there then. A broken file is kept beside it; returns where. What a removed one has left beside its place (`-wal`,
+ * `-journal`) SQLite itself throws away, as it opens an empty file there first.
  */
 export async function replaceFile(
   path: string,
   snapshot: string,
   { condition, signal }: { readonly condition: FileCondition; readonly signal: AbortSignal },
 ): Promise<string | undefined> {
-  if (condition === "missing") removeLeftovers(path);
   const aside = condition === "broken" ? moveAside(path) : undefined;
   await copyDatabase(snapshot, path, { signal });
   return aside;
-}
-
-/** What a removed database has left behind would be replayed into the new one (tried). */
-function removeLeftovers(path: string): void {
-  for (const end of ["-wal", "-shm", "-journal"]) {
-    try {
-      Deno.removeSync(path + end);
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
-  }
 }
 
 /** The broken file may be what an application still writes to: it keeps its bytes, under another name. */
