@@ -56,7 +56,7 @@ export class BoundedLog {
 
   /** Resolves to the first kept line that contains `text`, seen already or still to come. */
   async waitFor(text: string | RegExp, options: { timeoutMs?: number } = {}): Promise<string> {
-    const timeoutMs = options.timeoutMs ?? 20_000;
+    const timeoutMs = options.timeoutMs ?? 60_000;
     const { promise, resolve, reject } = Promise.withResolvers<string>();
     const fail = (why: string): void =>
       reject(new Error(`Cannot find "${text}" in the log of ${this.#name}: ${why}\n${this.tail()}`));

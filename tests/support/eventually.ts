@@ -1,5 +1,5 @@
 export interface EventuallyOptions {
-  /** Default 20 seconds. */
+  /** Default one minute. */
   readonly timeoutMs?: number;
   /** Pause between two attempts, default 25 ms. */
   readonly intervalMs?: number;
@@ -22,7 +22,7 @@ export async function eventually<T>(
   fn: () => T | Promise<T>,
   ...[options = {}]: Options<T>
 ): Promise<T> {
-  const { timeoutMs = 20_000, intervalMs = 25 } = options as EventuallyOptions;
+  const { timeoutMs = 60_000, intervalMs = 25 } = options as EventuallyOptions;
   const deadline = performance.now() + timeoutMs;
   for (let attempt = 1;; attempt++) {
     const outcome = await attemptOnce(fn);

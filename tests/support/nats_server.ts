@@ -13,7 +13,7 @@ export interface NatsServerOptions {
   readonly config?: string;
 }
 
-const START_TIMEOUT_MS = 20_000;
+const START_TIMEOUT_MS = 60_000;
 const MAX_START_ATTEMPTS = 8;
 
 /** A real nats-server with JetStream on loopback. */
