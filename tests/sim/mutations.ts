@@ -27,7 +27,6 @@ const ROUND = "src/publish/round.ts";
 const BATCH = "src/wire/batch.ts";
 const TAKE = "src/snapshot/take.ts";
 const MERGE = "src/snapshot/merge.ts";
-const SETTLE = "src/snapshot/own_changes.ts";
 
 /** Every rule of DESIGN sections 3 to 5 that the model has found to be needed, and what a reader might think simpler. */
 export const MUTATIONS: readonly Mutation[] = [
@@ -517,26 +516,6 @@ export const MUTATIONS: readonly Mutation[] = [
     rule: "an unversioned row goes when its tombstone may have expired",
     within: 400,
     edits: [{ file: MERGE, find: `? "remove" : "keep"`, replace: `? "keep" : "keep"` }],
-  },
-  {
-    name: "merge-settles-nothing",
-    rule: "after a merge own changes that were sent become pending again",
-    within: 200,
-    edits: [{
-      file: SETTLE,
-      find: "else isRequeued = requeue(database, table, id) || isRequeued;",
-      replace: "",
-    }],
-  },
-  {
-    name: "merge-drops-nothing",
-    rule: "after a merge own changes that the snapshot has folded in are dropped",
-    within: 400,
-    edits: [{
-      file: SETTLE,
-      find: "if (isFolded(table, change, options)) finish(database, table, id);\n      else isRequeued",
-      replace: "isRequeued",
-    }],
   },
   {
     name: "snapshot-goes-back",

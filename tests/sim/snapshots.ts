@@ -7,7 +7,9 @@ import type { SimWorld } from "./sim_world.ts";
 import type { Beginning, Site } from "./site.ts";
 
 const MOST_TURNS = 150;
+const MOST_TURNS_UNSENT = 30;
 const MOST_NODES = 8;
+const HOUR_MS = 3_700_000;
 const MANIFEST = "snapshot.json";
 
 /** Snapshots, what becomes of streams because there are some, and nodes that need one. */
@@ -88,6 +90,7 @@ export class Snapshots {
         if (random.chance(0.5)) await this.#actions.write(other, random);
         await this.#actions.exchange(other, random);
       }
+      if (random.chance(0.3)) await this.#world.time.pass(HOUR_MS);
       const taker = random.pick(others);
       if (await this.#begin(taker)) await this.#goOn(taker, random, true);
       for (const { stream, sequence } of this.#newest()?.positions ?? []) {
@@ -111,11 +114,22 @@ export class Snapshots {
   /** The machine dies with its disk, and starts again with nothing. */
   async lose(site: Site, random: Random): Promise<void> {
     if (site.isCut || !this.#newest()) return;
-    // What it has written last is perhaps in a snapshot, and in no stream.
-    if (random.chance(0.6)) await this.#actions.write(site, random);
-    if (random.chance(0.6) && await this.#begin(site)) await this.#goOn(site, random, false);
+    if (random.chance(0.6)) await this.#takeUnsent(site, random);
     await this.#lose(site, random);
     await this.#interrupt(site, random);
+  }
+
+  /** Takes a snapshot and sends nothing meanwhile: what is in no stream must not be in the snapshot. */
+  async #takeUnsent(site: Site, random: Random): Promise<void> {
+    if (random.chance(0.6)) await this.#actions.exchange(site, random);
+    if (random.chance(0.4)) await this.#actions.write(site, random);
+    if (!await this.#begin(site)) return;
+    if (random.chance(0.7)) await this.#actions.write(site, random);
+    for (let turn = 0; this.#taker === site.process && turn < MOST_TURNS_UNSENT; turn++) {
+      const gate = site.process.gates.waiting.find(({ kind }) => kind === "object");
+      if (gate) await this.#actions.open(site, gate, random);
+      else await this.#world.time.pass(250);
+    }
   }
 
   async #lose(site: Site, random: Random): Promise<void> {
