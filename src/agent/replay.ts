@@ -54,7 +54,7 @@ async function replayStream(
   let position = startOf(state, readPosition(database, state.name));
   if (position.sequence >= state.last) return;
   try {
-    for await (const group of log.read(state.name, position.sequence + 1, signal)) {
+    for await (const group of log.read(state.name, position.sequence + 1, signal, state.created)) {
       const wanted = group.filter(({ timeNs, sequence }) => timeNs <= untilNs && sequence <= state.last);
       for (const last = wanted.at(-1)?.sequence ?? 0; position.sequence < last;) {
         position = await messages.apply(position, wanted, signal);

@@ -110,9 +110,14 @@ export class JetStreamLog implements ReplicationLog {
     }
   }
 
-  read(stream: string, from: number, signal: AbortSignal): AsyncIterable<readonly LogMessage[]> {
+  read(
+    stream: string,
+    from: number,
+    signal: AbortSignal,
+    created?: string,
+  ): AsyncIterable<readonly LogMessage[]> {
     const context = { connection: this.#connection, link: this.#link, api: this.#api };
-    return readStream(context, stream, from, AbortSignal.any([signal, this.#signal]));
+    return readStream(context, { stream, created, from }, AbortSignal.any([signal, this.#signal]));
   }
 
   [Symbol.asyncDispose](): Promise<void> {

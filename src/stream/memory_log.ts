@@ -250,9 +250,13 @@ export class MemoryLog implements ReplicationLog {
     throw lose("TIMEOUT", `Cannot publish to "${subject}": timeout`);
   }
 
-  async *read(stream: string, from: number, signal: AbortSignal): AsyncGenerator<readonly LogMessage[]> {
+  async *read(
+    stream: string,
+    from: number,
+    signal: AbortSignal,
+    created = this.#broker.find(stream)?.created,
+  ): AsyncGenerator<readonly LogMessage[]> {
     const ended = AbortSignal.any([signal, this.#closed.signal]);
-    const created = this.#broker.find(stream)?.created;
     for (let next = Math.max(1, from); !ended.aborted;) {
       const message = this.#connected ? this.#nextMessage(stream, created, next) : undefined;
       if (message === undefined) await this.#broker.changed(ended);

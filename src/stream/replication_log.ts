@@ -92,6 +92,13 @@ export interface ReplicationLog extends AsyncDisposable {
    * At most a bounded number of messages is buffered. It survives disconnects. The iteration ends when the signal is
    * aborted, and rejects with a StreamError when the stream is gone or `from` lies before the first kept message
    * (code `POSITION_TRUNCATED`), also when that happens while reading.
+   * `created`: what is meant is the stream that was created then, not another one that has its name by now; without it the
+   * one that is there when the reading begins.
    */
-  read(stream: string, from: number, signal: AbortSignal): AsyncIterable<readonly LogMessage[]>;
+  read(
+    stream: string,
+    from: number,
+    signal: AbortSignal,
+    created?: string,
+  ): AsyncIterable<readonly LogMessage[]>;
 }

@@ -29,15 +29,21 @@ export interface ReaderContext {
   readonly api: JetStreamApi;
 }
 
+/** What to read; see `ReplicationLog.read`. */
+interface Beginning {
+  readonly stream: string;
+  readonly created: string | undefined;
+  readonly from: number;
+}
+
 /** Reads one stream; see `ReplicationLog.read`. */
 export async function* readStream(
   context: ReaderContext,
-  stream: string,
-  from: number,
+  beginning: Beginning,
   signal: AbortSignal,
 ): AsyncGenerator<readonly LogMessage[]> {
   if (signal.aborted) return;
-  const reader = new StreamReader(context, stream, from);
+  const reader = new StreamReader(context, beginning);
   const stop = new AbortController();
   const onAbort = (): void => {
     reader.buffer.end();
@@ -66,9 +72,10 @@ class StreamReader {
   #notFound = 0;
   #session: PullSession | undefined;
 
-  constructor(context: ReaderContext, stream: string, from: number) {
+  constructor(context: ReaderContext, { stream, created, from }: Beginning) {
     this.#context = context;
     this.#stream = stream;
+    this.#created = created;
     this.#next = Math.max(1, from);
   }
 

@@ -276,6 +276,21 @@ for (const [adapter, start] of Object.entries(ADAPTERS)) {
     assert.equal(after?.last, 0);
   });
 
+  test("does not read a stream that has taken the place of the one that is meant", async (lab) => {
+    await using log = await lab.open();
+    const [before] = await log.ensureStreams();
+    await lab.deleteStream(STREAM);
+    const [now] = await log.ensureStreams();
+    await publishMany(log, 1, 1, 3);
+    const signal = AbortSignal.timeout(30_000);
+    const first = async (created: string | undefined): Promise<number | undefined> => {
+      for await (const messages of log.read(STREAM, 1, signal, created)) return messages[0]!.sequence;
+      return undefined;
+    };
+    await assert.rejects(first(before!.created), isStreamError("STREAM_RECREATED", false));
+    assert.equal(await first(now!.created), 1);
+  });
+
   test("rejects when a stream is deleted while it is read", async (lab) => {
     await using log = await lab.open();
     await log.ensureStreams();

@@ -46,12 +46,20 @@ export class SimLog implements ReplicationLog {
     }
   }
 
-  async *read(stream: string, from: number, signal: AbortSignal): AsyncGenerator<readonly LogMessage[]> {
-    const source = this.#log.read(stream, from, signal);
+  async *read(
+    stream: string,
+    from: number,
+    signal: AbortSignal,
+    created?: string,
+  ): AsyncGenerator<readonly LogMessage[]> {
+    const source = this.#log.read(stream, from, signal, created);
     for (;;) {
-      const { value, done } = await source.next();
-      if (done) return;
+      const [arrived] = await Promise.allSettled([source.next()]);
+      // A failure passes a gate, too: from there on it is this process that runs, and its timers.
       const { count = 1 } = await this.#gates.wait("read");
+      if (arrived.status === "rejected") throw arrived.reason;
+      const { value, done } = arrived.value;
+      if (done) return;
       const messages = [...value];
       const last = await this.#lastOf(stream);
       while (messages.length < count && messages.at(-1)!.sequence < last) {
