@@ -1,5 +1,5 @@
 import type { IdRange, IdRanges } from "../lib/id_ranges.ts";
-import { changeLog, GLOBAL_LOG } from "../schema/names.ts";
+import { changeLog, GLOBAL_LOG, POSITION } from "../schema/names.ts";
 import type { SchemaTracker } from "../capture/schema_tracker.ts";
 import { presentTable, type Schema } from "../schema/followed_tables.ts";
 import { hasTable } from "../schema/own_tables.ts";
@@ -17,6 +17,8 @@ export interface LoggedChanges {
   readonly ids: ReadonlyMap<string, IdRanges>;
   /** Of the schema under which they were read: in logs that were made anew the ids are those of other changes. */
   readonly logs: number;
+  /** The stream that their shard had then, as far as this node knew: its creation time. */
+  readonly created: string | undefined;
 }
 
 /** Where acknowledged changes lie. */
@@ -48,6 +50,8 @@ export async function markPublished(
   const run = (): Promise<void> =>
     schema.write(() => {
       if (schema.current.logs !== changes.logs) return;
+      // The stream may be lost by now, and all that was in it is to be sent again.
+      if (streamOf(database, stored.shard) !== changes.created) return;
       for (const step of steps) mark(database, schema.current, step, stored);
     });
   for (const step of markingSteps(changes)) {
@@ -60,6 +64,12 @@ export async function markPublished(
     rows += count;
   }
   await run();
+}
+
+/** Which stream a shard has, as far as this node has noticed: its creation time; undefined when it has read none. */
+export function streamOf(database: Database, shard: number): string | undefined {
+  const created = database.value(`SELECT created FROM ${quote(POSITION)} WHERE shard = ?`, BigInt(shard));
+  return created === undefined ? undefined : String(created);
 }
 
 function mark(database: Database, schema: Schema, { table, range }: Step, stored: StoredAt): void {

@@ -6,7 +6,7 @@ import type { Database } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
 import { type Batch, type BatchLimits, BatchWriter, MAX_PARTS } from "../wire/batch.ts";
 import { IdRanges } from "../lib/id_ranges.ts";
-import type { LoggedChanges } from "./acknowledgement.ts";
+import { type LoggedChanges, streamOf } from "./acknowledgement.ts";
 import { ChangeEncoder } from "./encoder.ts";
 import { PartSpool } from "./part_spool.ts";
 
@@ -218,7 +218,8 @@ export class RoundReader {
       if (draft.writer.count === 0) continue;
       const { globalIds, ids } = draft;
       const { logs } = this.#encoder.schema;
-      batches.push({ shard, batch: draft.writer.finish(), changes: { globalIds, ids, logs } });
+      const created = streamOf(this.#database, shard);
+      batches.push({ shard, batch: draft.writer.finish(), changes: { globalIds, ids, logs, created } });
       [draft.globalIds, draft.ids] = [new IdRanges(), new Map()];
     }
     return batches;

@@ -117,6 +117,22 @@ Deno.test("what is sent is marked although its table was renamed or dropped mean
   assert.deepEqual(lab.lines(`SELECT count(*) FROM "${GLOBAL_LOG}"`), ["0"]);
 });
 
+Deno.test("what was sent to a stream that is lost by now is not marked as sent", async () => {
+  await using lab = await CoreLab.open(PLAIN);
+  lab.run("INSERT INTO t VALUES (1, 'x')");
+  const recreate = (created: string): void =>
+    lab.run(`INSERT OR REPLACE INTO "__harmonylite___position" (stream, shard, created, sequence, time)
+             VALUES ('lab-1', 1, '${created}', 0, 0)`);
+  recreate("then");
+  const [round] = await lab.read();
+  recreate("now");
+  await mark(lab, round!);
+  assert.deepEqual(lab.captured("t", "id"), ["insert|1"]);
+  const [again] = await lab.read();
+  await mark(lab, again!);
+  assert.deepEqual(lab.captured("t", "id"), []);
+});
+
 Deno.test("marking goes on where it was interrupted", async () => {
   await using lab = await CoreLab.open(PLAIN);
   lab.run(
