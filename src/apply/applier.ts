@@ -137,7 +137,8 @@ export class Applier {
 
   async #readFrom(position: Position, backoff: Backoff, signal: AbortSignal): Promise<void> {
     const { log } = this.#options;
-    for await (const messages of log.read(position.stream, position.sequence + 1, signal)) {
+    const { stream, sequence, created } = position;
+    for await (const messages of log.read(stream, sequence + 1, signal, created)) {
       position = await this.#applyAll(position, messages, signal);
       backoff.reset();
     }
@@ -244,6 +245,8 @@ export class Applier {
       stream: state.name,
       created: state.created,
     });
+    // What was still to be read of the lost one never comes.
+    if (this.#behind.has(state.name)) this.#behind.set(state.name, state.last);
     const { node, shards } = this.#options;
     await sendAllAgain(position, stored, {
       database,

@@ -5,6 +5,7 @@ import { StreamError } from "../lib/errors.ts";
 import { captureLogger } from "../observe/logger.ts";
 import { ClusterSchemas } from "../schema/cluster_schemas.ts";
 import { MemoryBroker } from "../stream/memory_log.ts";
+import type { StreamState } from "../stream/replication_log.ts";
 import { Applier, type ApplierOptions } from "./applier.ts";
 import { storePosition } from "./position.ts";
 
@@ -139,6 +140,46 @@ Deno.test("a gap that is met while NATS cannot be reached does not end the appli
   const running = applier.run({ signal: stop.signal });
   await applier.caughtUp;
   assert.match(logged(), /Unable to read.*connection lost/);
+  stop.abort();
+  await running;
+});
+
+Deno.test("a node whose stream is created anew before it has read it to its end publishes all the same", async () => {
+  await using lab = await CoreLab.open("CREATE TABLE t (id INTEGER PRIMARY KEY, a)");
+  const broker = new MemoryBroker();
+  await using log = broker.connect({ ...STREAMS, shards: 1 });
+  const [{ name }] = await log.ensureStreams() as [StreamState];
+  for (const id of [1n, 2n, 3n]) {
+    const { data } = lab.messageOf([{
+      table: "t",
+      type: "insert",
+      row: { a: 1n, id },
+      ts: LAB_TIME_NS + id,
+    }]);
+    await log.publish(1, { id: String(id), headers: new Map(), data });
+  }
+  let hasRead = false;
+  const applier = new Applier({
+    database: lab.database,
+    schema: lab.schema,
+    log,
+    messages: lab.messages,
+    registry: { read: () => Promise.reject(new Error("not to be asked")) },
+    node: LAB_NODE,
+    shards: 1,
+    logger: captureLogger(),
+    closeGaps: () => Promise.resolve(false),
+    onApplied: () => {
+      if (!hasRead) broker.recreate(name);
+      hasRead = true;
+    },
+  });
+  const stop = new AbortController();
+  const running = applier.run({ signal: AbortSignal.any([stop.signal, AbortSignal.timeout(60_000)]) });
+  let isCaughtUp = false;
+  await Promise.race([applier.caughtUp.then(() => isCaughtUp = true), running]);
+  assert.ok(isCaughtUp);
+  assert.deepEqual(lab.captured("t", "id"), ["update|1"], "what was read is sent again");
   stop.abort();
   await running;
 });

@@ -125,7 +125,7 @@ export class Fold {
       : this.#overlay.newest(table, keyText(table.key, key));
     // What has just come back may still be listed.
     const own = isOwn && newest?.id === event.id ? undefined : newest;
-    if (own && this.#isNewer(table, own, event)) {
+    if (own && this.#isNewer(table, own, versionOf(event))) {
       // Our change was made before the event came here, so only this node knows that it was made without seeing it.
       if (!this.#isSame(table, own, event)) this.#recordLost(table, event, { ts: own.ts, node: this.#node });
       // What the event displaces goes all the same, as it does on every other node.
@@ -168,7 +168,7 @@ export class Fold {
     const stored = this.#versions.get(table, key);
     const own = this.#overlay.newest(table, keyText(table.key, key));
     this.#versions.set(table, key, version);
-    if (own && (!version || this.#isNewer(table, own, { ...event, ...version }))) {
+    if (own && (!version || this.#isNewer(table, own, version))) {
       return this.#complete(plan, key, own, event);
     }
     if (!version && !stored && !isThere) {
@@ -250,12 +250,13 @@ export class Fold {
     this.#conflicts.record({ table: table.name, reason: "older", image, loser: versionOf(event), winner });
   }
 
-  /** Whether an own change on its way is newer than an event. */
-  #isNewer(table: FollowedTable, own: OwnChange, event: ChangeEvent): boolean {
-    if (own.ts !== event.ts) return own.ts > event.ts!;
-    if (event.node !== this.#node) return this.#node > event.node;
+  /** Whether an own change on its way is above a version of its row; it may be another node's that is sent again. */
+  #isNewer(table: FollowedTable, own: OwnChange, version: Version): boolean {
+    if (own.ts !== version.ts) return own.ts > version.ts;
     const change = this.#changes.aside(table.name, own.id);
-    return change !== undefined && ownHash(change) > event.hash;
+    if (!change) return false;
+    const { ts, node = this.#node } = change;
+    return compareVersions({ ts, node, hash: ownHash(change) }, version) > 0;
   }
 
   /**
@@ -301,7 +302,7 @@ export class Fold {
   #isOnItsWayAbove(table: FollowedTable, key: SqlValue[], stored: Version | undefined): boolean {
     const own = this.#overlay.newest(table, keyText(table.key, key));
     if (!own) return false;
-    return !stored || own.ts > stored.ts || (own.ts === stored.ts && this.#node > stored.node);
+    return !stored || this.#isNewer(table, own, stored);
   }
 
   /**

@@ -14,6 +14,9 @@ export interface Position {
   readonly time: bigint;
 }
 
+/** Stands in a position for the creation time of its stream while what that has lost is being queued: see `sendAllAgain`. */
+export const STARTING_OVER = "";
+
 export function readPositions(database: Database): Position[] {
   return database
     .all(`SELECT stream, shard, created, sequence, time FROM ${quote(POSITION)} ORDER BY shard, stream`)

@@ -10,15 +10,17 @@ import { quote } from "../sqlite/identifier.ts";
 import type { SqlValue } from "../wire/event.ts";
 import { keyText } from "./key_text.ts";
 import type { Overlay } from "./overlay.ts";
-import { forgetOtherStreams, type Position, storePosition } from "./position.ts";
+import { settleOwnChanges } from "./own_changes.ts";
+import { forgetOtherStreams, type Position, STARTING_OVER, storePosition } from "./position.ts";
 import { shardOfRow } from "./row_shard.ts";
 import { bindable, hasKey, keyParameters } from "./row_sql.ts";
 import { RowVersions, type StoredVersion } from "./row_versions.ts";
 
 /** Rows that are queued in one transaction: an application that wants to write waits no longer than for an apply transaction. */
 const ROWS_AT_A_TIME = 500;
-/** Stands in a position for the creation time of its stream while what that has lost is being queued. */
-const UNDER_WAY = "";
+
+/** The lowest version that travels. A row that had none when it was displaced has left a mark, which lies below. */
+const LOWEST = { ts: 1n, node: 1n };
 
 export interface ResendOptions {
   readonly database: Database;
@@ -45,12 +47,12 @@ export async function sendAllAgain(
 ): Promise<void> {
   const { database, schema, overlay, signal } = options;
   await schema.write(() => {
-    requeueUnread(database, lost);
+    requeueUnread(lost, options);
     forgetOtherStreams(database, position.shard, position.stream);
     for (const table of [BATCH, PART, FINISHED_BATCH]) {
       database.run(`DELETE FROM ${quote(table)} WHERE stream = ?`, position.stream);
     }
-    storePosition(database, { ...position, created: UNDER_WAY });
+    storePosition(database, { ...position, created: STARTING_OVER });
   }, signal);
   overlay.reload();
   for (const name of schema.current.tables.keys()) await sendTableAgain(name, position.shard, options);
@@ -62,17 +64,18 @@ export async function sendAllAgain(
 }
 
 /**
- * Own changes that lay in a lost stream, beyond what was read from it, become pending again; the others have come back,
- * whatever the position in the new stream will be. Inside a write transaction.
+ * Own changes that lay in a lost stream without having been read from it become pending again; the others have come back,
+ * whatever the position in the new stream will be. Their sequences do not tell which those are: some may have been sent to
+ * the new stream already. Inside a write transaction.
  */
-function requeueUnread(database: Database, lost: Position): void {
+function requeueUnread(lost: Position, { database, schema: { current }, node }: ResendOptions): void {
+  settleOwnChanges(database, current, { node, before: [{ ...lost, sequence: 0 }], isAlsoUnsent: false });
   const there = new Set(listOwn(database, "table"));
+  // What is left is of tables that are not followed now: none of it is lost, should they be again.
   for (const log of everFollowed(database).map(changeLog).filter((name) => there.has(name))) {
-    const parameters = [BigInt(lost.shard), BigInt(lost.sequence)];
-    database.run(`UPDATE ${quote(log)} SET sequence = 0 WHERE shard = ? AND sequence <= ?`, ...parameters);
     database.run(
-      `UPDATE ${quote(log)} SET state = 0, shard = NULL, sequence = NULL WHERE shard = ? AND sequence > ?`,
-      ...parameters,
+      `UPDATE ${quote(log)} SET state = 0, shard = NULL, sequence = NULL WHERE shard = ? AND sequence > 0`,
+      BigInt(lost.shard),
     );
   }
   reenterPending(database);
@@ -102,8 +105,7 @@ function queueSome(
   const keys = readKeys(database, table, last);
   for (const key of keys) {
     const version = versions.get(table, key)!;
-    // A mark says of no change.
-    if (version.ts === 0n || shardOfRow(table, key, shards) !== shard) continue;
+    if (shardOfRow(table, key, shards) !== shard) continue;
     const own = overlay.newest(table, keyText(table.key, key));
     if (!own || own.ts <= version.ts) queue(database, table, key, version, node);
     versions.set(table, key, undefined);
@@ -144,9 +146,10 @@ function queue(
       ...key.map(bindable),
     );
   }
+  const { ts, node } = version.ts === 0n ? LOWEST : version;
   database.run(
     `UPDATE ${log} SET ts = ?1, created_at = ?1 / 1000000, node = ?2 WHERE id = (SELECT max(id) FROM ${log})`,
-    version.ts,
-    version.node === ownNode ? null : version.node,
+    ts,
+    node === ownNode ? null : node,
   );
 }

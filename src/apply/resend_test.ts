@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { CoreLab, LAB_NODE, LAB_TIME_NS, type LabEvent } from "../../tests/support/core_lab.ts";
 import { type Position, readPosition, readPositions, storePosition } from "./position.ts";
+import { markPublished } from "../publish/acknowledgement.ts";
+import type { ShardBatch } from "../publish/round.ts";
 import { sendAllAgain } from "./resend.ts";
 
 const T = LAB_TIME_NS;
@@ -15,22 +17,32 @@ async function sendAgain(lab: CoreLab, lost: Position = LOST): Promise<void> {
   lab.position = NEW;
 }
 
-Deno.test("own changes beyond what was read of a lost stream become pending again, others do not", async () => {
+Deno.test("own changes that were not read from a lost stream become pending again, others do not", async () => {
   await using lab = await CoreLab.open(
     "CREATE TABLE t (id INTEGER PRIMARY KEY); CREATE TABLE u (id INTEGER PRIMARY KEY)",
   );
-  lab.run("INSERT INTO t VALUES (1), (2), (3), (4); INSERT INTO u VALUES (5)");
+  lab.run("INSERT INTO t VALUES (1), (2)");
+  const [{ batch, changes }] = await lab.read() as [ShardBatch];
+  await markPublished(lab.database, lab.schema, changes, { shard: 1, sequence: 1 });
+  await lab.apply(lab.messageOfPart(batch.parts[0]!));
+  lab.run("INSERT INTO t VALUES (3), (4), (5); INSERT INTO u VALUES (6)");
+  // 4 has gone to the stream that took the place of the lost one, 5 to another shard.
   lab.run(
     `DELETE FROM "__harmonylite___global_change_log";
-     UPDATE "__harmonylite__t_change_log" SET state = 1, shard = 1, sequence = id;
-     UPDATE "__harmonylite__t_change_log" SET shard = 2 WHERE id = 4;
+     UPDATE "__harmonylite__t_change_log" SET state = 1, shard = 1, sequence = id WHERE id > 2;
+     UPDATE "__harmonylite__t_change_log" SET sequence = 1 WHERE id = 4;
+     UPDATE "__harmonylite__t_change_log" SET shard = 2 WHERE id = 5;
      UPDATE "__harmonylite__u_change_log" SET state = 1, shard = 1, sequence = 9`,
   );
   await sendAgain(lab);
-  assert.deepEqual([lab.captured("t", "id"), lab.captured("u", "id")], [["insert|3"], ["insert|5"]]);
+  assert.deepEqual([lab.captured("t", "id"), lab.captured("u", "id")], [
+    // The first two are rows, sent again as they were read.
+    ["update|1", "update|2", "insert|3", "insert|4"],
+    ["insert|6"],
+  ]);
   assert.deepEqual(
-    lab.lines(`SELECT id, state, sequence FROM "__harmonylite__t_change_log"`),
-    ["1|1|0", "2|1|0", "3|0|NULL", "4|1|4"],
+    lab.lines(`SELECT id, state, sequence FROM "__harmonylite__t_change_log" WHERE id <= 5`),
+    ["1|1|0", "2|1|0", "3|0|NULL", "4|0|NULL", "5|1|5"],
   );
 });
 
@@ -95,6 +107,37 @@ Deno.test("a node that dies while it queues what a stream has lost goes on with 
   assert.deepEqual(readPositions(lab.database), [NEW]);
 });
 
+Deno.test("another node's row that is sent again does not hold that node's own sending of it off", async () => {
+  await using lab = await CoreLab.open("CREATE TABLE t (id INTEGER PRIMARY KEY, u UNIQUE)");
+  const row: LabEvent = { table: "t", type: "insert", row: { id: 1n, u: 1n }, ts: T + 20n, node: 2n };
+  await lab.receive(row);
+  await sendAgain(lab);
+  lab.position = { ...NEW, sequence: 1 };
+  // From a node that has not read that far: it takes the UNIQUE value, and gives it back.
+  await lab.receive({ ...row, row: { id: 2n, u: 1n }, ts: T + 10n });
+  assert.deepEqual(lab.lines("SELECT * FROM t"), ["2|1"]);
+  await lab.receive(row);
+  assert.deepEqual(lab.lines("SELECT * FROM t"), ["1|1"]);
+});
+
+Deno.test("a row that was displaced without ever having a version is sent again as a delete", async () => {
+  const sql = "CREATE TABLE t (id INTEGER PRIMARY KEY, u UNIQUE); INSERT INTO t VALUES (1, 1)";
+  await using ahead = await CoreLab.open(sql);
+  await using behind = await CoreLab.open(sql);
+  const row: LabEvent = { table: "t", type: "insert", row: { id: 2n, u: 1n }, ts: T + 10n };
+  await ahead.receive(row);
+  await ahead.receive({ ...row, type: "update", row: { id: 2n, u: 2n }, ts: T + 11n });
+  for (const lab of [ahead, behind]) await sendAgain(lab);
+  const [{ batch }] = await ahead.read() as [ShardBatch];
+  const message = ahead.messageOfPart(batch.parts[0]!);
+  for (const lab of [ahead, behind]) {
+    await lab.apply(message);
+    assert.deepEqual(lab.lines("SELECT * FROM t"), ["2|2"]);
+    assert.deepEqual(lab.lines(TOMBSTONES), ["1|1"]);
+  }
+});
+
+const TOMBSTONES = `SELECT val_id, deleted > 0 FROM "__harmonylite__t_row_version" WHERE val_id = 1`;
 const UNIQ_VERSIONS = `SELECT * FROM "__harmonylite__uniq_row_version"`;
 
 function versions(lab: CoreLab): string[] {

@@ -1,5 +1,6 @@
 import type { Fold } from "../apply/fold.ts";
 import type { MessageApplier } from "../apply/message_applier.ts";
+import { settleOwnChanges } from "../apply/own_changes.ts";
 import { type Position, readPositions, storePosition } from "../apply/position.ts";
 import { shardOfRow } from "../apply/row_shard.ts";
 import { RowVersions } from "../apply/row_versions.ts";
@@ -14,7 +15,6 @@ import { decodeKey, type EncodedKey } from "../verify/key.ts";
 import { TableRows } from "../verify/table_rows.ts";
 import { EventDecoder } from "../wire/codec.ts";
 import { differences, rowList, versionList } from "./keyed_lists.ts";
-import { settleOwnChanges } from "./own_changes.ts";
 import type { SnapshotFile } from "./snapshot_file.ts";
 
 const ROWS_BETWEEN_YIELDS = 500;
@@ -59,6 +59,8 @@ export class Merge {
   readonly #before = new Map<number, Position>();
   /** Those whose rows are taken over. */
   readonly #shards: ReadonlySet<number>;
+  /** Of them those whose stream was created anew since: what the lost one has told is sent again, and not taken over. */
+  readonly #recreated: ReadonlySet<number>;
 
   private constructor(snapshot: SnapshotFile, positions: readonly Position[], options: MergeOptions) {
     this.#options = options;
@@ -66,6 +68,10 @@ export class Merge {
     this.#versions = new RowVersions(snapshot.database);
     this.#positions = positions;
     this.#shards = new Set(this.#positions.map(({ shard }) => shard));
+    const recreated = positions.filter(({ stream, created }) =>
+      snapshot.positions.some((each) => each.stream === stream && each.created !== created)
+    );
+    this.#recreated = new Set(recreated.map(({ shard }) => shard));
   }
 
   /**
@@ -160,6 +166,7 @@ export class Merge {
     const planned = fold.plan({ ...event, ts: event.ts ?? 0n });
     if (!planned) return;
     const version = this.#versions.get(rows.table, decodeKey(key));
+    if (version && this.#recreated.has(shard)) return;
     fold.adopt(planned, { version, isThere: event.type !== "delete", lone: this.#fateOfLone(shard) });
   }
 
@@ -179,7 +186,8 @@ export class Merge {
   #arrive(schema: Schema): void {
     const { database, node } = this.#options;
     for (const position of this.#positions) {
-      for (const table of [BATCH, PART, FINISHED_BATCH]) this.#copyRows(table, position.stream);
+      const isLost = this.#recreated.has(position.shard);
+      for (const table of isLost ? [] : [BATCH, PART, FINISHED_BATCH]) this.#copyRows(table, position.stream);
       const before = this.#before.get(position.shard);
       const time = before && before.time > position.time ? before.time : position.time;
       storePosition(database, { ...position, time });
@@ -187,7 +195,7 @@ export class Merge {
     const before = this.#positions.map(({ shard, ...position }) =>
       this.#before.get(shard) ?? { ...position, shard, sequence: 0 }
     );
-    settleOwnChanges(database, schema, { node, versions: new RowVersions(database), before });
+    settleOwnChanges(database, schema, { node, before, isAlsoUnsent: true });
   }
 
   #copyRows(table: string, stream: string): void {

@@ -3,6 +3,7 @@ import { CoreLab, LAB_NODE, LAB_TIME_NS, type LabEvent } from "../../tests/suppo
 import { markPublished } from "../publish/acknowledgement.ts";
 import type { ShardBatch } from "../publish/round.ts";
 import type { SqlValue } from "../wire/event.ts";
+import type { Position } from "../apply/position.ts";
 import { Merge } from "./merge.ts";
 import { SnapshotFile } from "./snapshot_file.ts";
 
@@ -33,14 +34,15 @@ class Pair implements AsyncDisposable {
     await this.node.apply(message);
   }
 
-  async merge(maxTransactionRows = 100_000): Promise<number> {
+  /** `to`: where to go; undefined: to where the snapshot stands. */
+  async merge(maxTransactionRows = 100_000, to?: Position): Promise<number> {
     const { taker, node } = this;
     const path = `${node.path}-snapshot`;
     taker.run("PRAGMA wal_checkpoint(TRUNCATE)");
     await Deno.copyFile(taker.path, path);
     const { signal } = new AbortController();
     using snapshot = await SnapshotFile.open(path, FILTER, signal);
-    const rows = await Merge.run(snapshot, snapshot.positions, {
+    const rows = await Merge.run(snapshot, to ? [to] : snapshot.positions, {
       database: node.database,
       comparer: node.reader,
       schema: node.schema,
@@ -51,7 +53,7 @@ class Pair implements AsyncDisposable {
       versionRetentionMs: HOUR_MS,
       signal,
     });
-    node.position = { ...taker.position };
+    node.position = to ?? { ...taker.position };
     return rows;
   }
 
@@ -105,6 +107,21 @@ Deno.test("merge: a node that is behind has rows, versions and positions as if i
   pair.node.run("INSERT INTO t VALUES (9, 'next')");
   const [ts] = pair.node.all(`SELECT max(ts) FROM "__harmonylite__t_change_log"`)[0]!;
   assert.ok(ts as bigint > T + 18n, "what is written next lies above all that was seen");
+});
+
+Deno.test("merge: of a stream that was created anew since, only rows that no stream has told are taken over", async () => {
+  await using taker = await CoreLab.open(`${SCHEMA} INSERT INTO t VALUES (1, 'first')`);
+  await using node = await CoreLab.open(SCHEMA);
+  const pair = new Pair(taker, node);
+  await taker.receive(put("t", T + 1n, { id: 2n, a: 1n }), put("uniq", T + 3n, { id: 1n, u: "a" }));
+  await pair.merge(undefined, { stream: "lab-1", shard: 1, created: "now", sequence: 0, time: 0n });
+  assert.deepEqual(node.lines("SELECT * FROM t"), ["1|'first'"]);
+  // From a node that had read less of the lost stream; then the other one sends what it knows.
+  const late = put("uniq", T + 2n, { id: 2n, u: "a" });
+  await node.receive(late);
+  await node.receive(put("t", T + 1n, { id: 2n, a: 1n }), put("uniq", T + 3n, { id: 1n, u: "a" }));
+  assert.deepEqual(node.lines("SELECT * FROM t"), ["1|'first'", "2|1"]);
+  assert.deepEqual(node.lines("SELECT * FROM uniq"), ["1|'a'"]);
 });
 
 Deno.test("merge: more rows than a transaction may hold come in several, and the position with the last", async () => {

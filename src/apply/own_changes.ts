@@ -1,45 +1,50 @@
-import { compareVersions } from "../apply/version.ts";
-import { ownHash } from "../apply/own_change.ts";
-import type { RowVersions } from "../apply/row_versions.ts";
-import type { Position } from "../apply/position.ts";
 import { type CapturedChange, ChangeReader } from "../capture/change_reader.ts";
 import { reenterPending } from "../capture/lost_state.ts";
 import { changeLog, GLOBAL_LOG } from "../schema/names.ts";
 import { type FollowedTable, rowKinds, type Schema } from "../schema/followed_tables.ts";
 import type { Database } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
+import { ownHash } from "./own_change.ts";
+import type { Position } from "./position.ts";
+import { RowVersions } from "./row_versions.ts";
+import { compareVersions } from "./version.ts";
+
+export interface SettleOptions {
+  /** This node's id. */
+  readonly node: bigint;
+  /** From where on in their streams own changes are in doubt. */
+  readonly before: readonly Position[];
+  /** Whether those are, too, that are in no stream as far as this node knows. */
+  readonly isAlsoUnsent: boolean;
+}
 
 /**
- * After a merge, and in its transaction: own changes that the snapshot has folded in will not come back, and are done with.
- * Others of these streams that were sent may have lain before its positions without being in it; they are sent again.
- *
- * @param before positions of the streams that the merge has moved, as they were
+ * After a merge or when a stream was lost, inside its write transaction: own changes that are folded into the versions at hand
+ * are done with, and will not come back. Others that were sent may be in no stream any more; they are sent again.
  */
-export function settleOwnChanges(
-  database: Database,
-  schema: Schema,
-  options: { readonly node: bigint; readonly versions: RowVersions; readonly before: readonly Position[] },
-): void {
+export function settleOwnChanges(database: Database, schema: Schema, options: SettleOptions): void {
+  const versions = new RowVersions(database);
   const changes = new ChangeReader(database, schema);
   let isRequeued = false;
   for (const table of schema.tables.values()) {
-    for (const id of unread(database, table, options.before)) {
+    for (const id of inDoubt(database, table, options)) {
       const change = changes.aside(table.name, id);
       if (!change) continue;
-      if (isFolded(table, change, options)) finish(database, table, id);
+      if (isFolded(table, change, options.node, versions)) finish(database, table, id);
       else isRequeued = requeue(database, table, id) || isRequeued;
     }
   }
   if (isRequeued) reenterPending(database);
 }
 
-/** Changes that are in no stream as far as this node knows, or beyond the position at which it stood. */
-function unread(database: Database, { name }: FollowedTable, before: readonly Position[]): bigint[] {
-  const sent = before.map(({ shard, sequence }) => `OR (shard = ${shard} AND sequence > ${sequence})`);
+function inDoubt(database: Database, { name }: FollowedTable, options: SettleOptions): bigint[] {
+  const which = options.before.map(({ shard, sequence }) => `(shard = ${shard} AND sequence > ${sequence})`);
+  if (options.isAlsoUnsent) which.push("sequence IS NULL");
   return database
     .all(
-      `SELECT id FROM ${quote(changeLog(name))} WHERE state IS NOT -1 AND (sequence IS NULL ${sent.join(" ")})
-       ORDER BY id`,
+      `SELECT id FROM ${quote(changeLog(name))} WHERE state IS NOT -1 AND (${
+        which.join(" OR ")
+      }) ORDER BY id`,
     )
     .map(([id]) => id as bigint);
 }
@@ -47,7 +52,8 @@ function unread(database: Database, { name }: FollowedTable, before: readonly Po
 function isFolded(
   table: FollowedTable,
   change: CapturedChange,
-  { node, versions }: { readonly node: bigint; readonly versions: RowVersions },
+  node: bigint,
+  versions: RowVersions,
 ): boolean {
   const { shape } = change;
   const kind = rowKinds(table).find(({ key }) => key.every(({ name }, at) => name === shape.key[at]));
