@@ -1,4 +1,4 @@
-import { readPositions } from "../apply/position.ts";
+import { readPositions, STARTING_OVER } from "../apply/position.ts";
 import { dropTriggers, installCapture } from "../capture/change_log.ts";
 import { keepRowids } from "../capture/rowid_keeper.ts";
 import { readClock } from "../capture/trigger_sql.ts";
@@ -82,6 +82,7 @@ async function makeCopy(copy: WorkingCopy, options: TakeOptions): Promise<Snapsh
     using copied = Database.open(copy.path);
     // Nobody reads it before it is whole, and it is made anew when anything fails.
     copied.exec("PRAGMA synchronous = OFF");
+    requireVersions(copied);
     const schema = await settledSchema(copied, options);
     if (schema !== undefined) {
       await untilSent(readClock(copied), options);
@@ -96,6 +97,17 @@ async function makeCopy(copy: WorkingCopy, options: TakeOptions): Promise<Snapsh
     hint:
       "Is the running node of the same version? Restart it. Else try again when the schema does not change.",
   });
+}
+
+/** While what a lost stream has held is being queued, rows have no versions, and the change log is no part of a snapshot. */
+function requireVersions(copied: Database): void {
+  const position = readPositions(copied).find(({ created }) => created === STARTING_OVER);
+  if (!position) return;
+  throw new SnapshotError(
+    "STREAM_UNSETTLED",
+    `stream "${position.stream}" was recreated, and this node is starting over`,
+    { hint: "Try again when it has; the log of the running node says what it waits for." },
+  );
 }
 
 /**

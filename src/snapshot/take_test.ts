@@ -70,6 +70,18 @@ function lines(path: string, query: string): string[] {
   return statement.all().map((row) => Object.values(row).join("|"));
 }
 
+Deno.test("no snapshot is taken while what a lost stream has held is being queued", async () => {
+  await using lab = await openLab();
+  lab.run(
+    `INSERT INTO "__harmonylite___position" (stream, shard, created, sequence, time) VALUES ('lab-1', 1, '', 0, 0)`,
+  );
+  await assert.rejects(
+    () => take(lab),
+    /Failed to create snapshot: stream "lab-1" was recreated, and this node is starting over/,
+  );
+  assert.deepEqual(beside(lab), []);
+});
+
 async function openLab(): Promise<CoreLab> {
   return await CoreLab.open(SCHEMA, { filter: { include: [], exclude: ["left_out"] } });
 }
