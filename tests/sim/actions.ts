@@ -7,7 +7,7 @@ import { type History, identity } from "./history.ts";
 import type { Random } from "./random.ts";
 import type { LoggedWrite } from "./sim_application.ts";
 import type { SimWorld } from "./sim_world.ts";
-import type { Replaced, Site } from "./site.ts";
+import type { Positions, Replaced, Site } from "./site.ts";
 import type { SimTable } from "./tables.ts";
 import { type Limits, limitsText } from "./terms.ts";
 import type { Verifications } from "./verifications.ts";
@@ -116,11 +116,10 @@ export class Actions {
     application.skipCaptured();
     await pass();
     const now = site.positions();
-    const moved = [...now].filter(([stream, sequence]) => before.get(stream) !== sequence);
+    const moved = movesOf(before, now);
     const marked = pending - site.pending;
-    if (moved.length > 0) {
-      this.say(site, `applies ${moved.map(([stream, sequence]) => `${stream} to #${sequence}`).join()}`);
-    } else this.say(site, marked > 0 ? `marks ${marked} as sent` : "writes to its own tables");
+    if (moved.length > 0) this.say(site, moved.join());
+    else this.say(site, marked > 0 ? `marks ${marked} as sent` : "writes to its own tables");
     this.#note(site, application.readCaptured());
     // Repairs and merges write rows without a message.
     const { terms: { hasSnapshots } } = this.#world;
@@ -151,6 +150,15 @@ export class Actions {
   say(site: Site, text: string): void {
     this.#world.say(site, text);
   }
+}
+
+/** What has become of positions, in words. */
+function movesOf(before: Positions, now: Positions): string[] {
+  return [...now].flatMap(([stream, { created, sequence }]) => {
+    const was = before.get(stream);
+    if (was && was.created !== created) return [`starts over with ${stream}`];
+    return was?.sequence === sequence ? [] : [`applies ${stream} to #${sequence}`];
+  });
 }
 
 const FAULTS: readonly PublishFault[] = ["lose-acknowledgement", "lose-message", "delay-message"];

@@ -5,7 +5,7 @@ import { compareDatabases } from "../support/database.ts";
 import { type History, isAbove, NEVER, type Stamp } from "./history.ts";
 import type { Reference } from "./reference.ts";
 import type { Image } from "./sim_application.ts";
-import type { Site } from "./site.ts";
+import type { Positions, Site } from "./site.ts";
 import { StreamReader } from "./stream_facts.ts";
 import { LEDGER, ofLog, sameKeyText, type SimTable, versionsOf } from "./tables.ts";
 import { Violation } from "./violation.ts";
@@ -18,6 +18,7 @@ type StoredVersion = readonly [ts: bigint, node: bigint, hash: bigint];
 interface Shown {
   readonly images: Map<string, Image>;
   readonly versions: Map<string, ReadonlyMap<string, StoredVersion>>;
+  readonly positions: Positions;
 }
 
 /** A transaction of one shard shows up whole, and so do these rows of it. */
@@ -45,14 +46,14 @@ export class Checks {
   }
 
   /** A node has applied messages, from its positions before to those of now. */
-  afterApplying(site: Site, before: ReadonlyMap<string, number>, now: ReadonlyMap<string, number>): void {
+  afterApplying(site: Site, before: Positions, now: Positions): void {
     const was = this.#shown.get(site)!;
     const is = readShown(site);
     this.#shown.set(site, is);
     // A change or a copy that was away for longer than tombstones are kept brings deleted rows back.
     for (const table of this.#world.terms.expires ? [] : site.followedTables) {
       this.#checkRegressions(site, table, was, is);
-      this.#checkVersionOrder(site, table, was, is);
+      if (hasReadOn(was.positions, is.positions)) this.#checkVersionOrder(site, table, was, is);
       this.#checkFlicker(site, table, was, is);
     }
     this.#checkLedger(site, before, now);
@@ -81,7 +82,7 @@ export class Checks {
     }
   }
 
-  /** The version of a row only rises. */
+  /** The version of a row only rises, for as long as its stream is the same. */
   #checkVersionOrder(site: Site, { name }: SimTable, was: Shown, is: Shown): void {
     const now = is.versions.get(name)!;
     for (const [key, old] of was.versions.get(name) ?? []) {
@@ -97,13 +98,13 @@ export class Checks {
   #checkFlicker(site: Site, table: SimTable, was: Shown, { images, versions }: Shown): void {
     const { application, number, id } = site;
     const own = application.all(
-      `SELECT ${sameKeyText(table, ofLog)}, ts, type, val_x FROM ${
+      `SELECT ${sameKeyText(table, ofLog)}, ts, node, type, val_x FROM ${
         quote(changeLog(table.name))
       } AS log WHERE ${ON_ITS_WAY} ORDER BY id`,
-    ) as [string, bigint, string, string | null][];
+    ) as [string, bigint, bigint | null, string, string | null][];
     const image = images.get(table.name)!;
-    for (const [text, [, ts, type, x]] of new Map(own.map((change) => [change[0], change]))) {
-      const stamp: Stamp = [ts, id];
+    for (const [text, [, ts, node, type, x]] of new Map(own.map((change) => [change[0], change]))) {
+      const stamp: Stamp = [ts, node ?? id];
       const stored = versions.get(table.name)!.get(text);
       if (stored && !isAbove(stamp, [stored[0], stored[1]])) continue;
       const row = image.get(text);
@@ -117,11 +118,12 @@ export class Checks {
   }
 
   /** What the position has passed is there, and no transaction shows by half. */
-  #checkLedger(site: Site, before: ReadonlyMap<string, number>, now: ReadonlyMap<string, number>): void {
+  #checkLedger(site: Site, before: Positions, now: Positions): void {
     const shown = shownLedger(site.application);
-    for (const [stream, last] of now) {
-      const first = (before.get(stream) ?? 0) + 1;
-      const missing = this.#streams.ledger(stream, first, last).find((x) => !shown.has(x));
+    for (const [stream, { created, sequence: last }] of now) {
+      const was = before.get(stream);
+      const first = was?.created === created ? was.sequence + 1 : 1;
+      const missing = this.#streams.ledger(stream, created, first, last).find((x) => !shown.has(x));
       if (missing === undefined) continue;
       throw new Violation(
         `POSITION: node ${site.number} is at ${stream} #${last} and lacks ledger row ${missing}`,
@@ -207,10 +209,18 @@ interface Queryable {
   all(sql: string): unknown[][];
 }
 
-function readShown({ application, followedTables }: Site): Shown {
+function readShown(site: Site): Shown {
+  const { application, followedTables } = site;
   const images = new Map(followedTables.map((table) => [table.name, application.image(table)]));
   const versions = new Map(followedTables.map((table) => [table.name, readVersions(application, table)]));
-  return { images, versions };
+  return { images, versions, positions: site.positions() };
+}
+
+/** False when a stream was created anew, or its versions are being given up for that. */
+function hasReadOn(before: Positions, now: Positions): boolean {
+  return [...now].every(([stream, { created }]) =>
+    created !== "" && (before.get(stream)?.created ?? created) === created
+  );
 }
 
 function readVersions(application: Queryable, table: SimTable): Map<string, StoredVersion> {

@@ -35,9 +35,9 @@ export class History {
   readonly #ledger = new Set<string>();
   #groups: Group[] = [];
 
-  /** The writes of a node that must come to all. */
-  note(node: bigint, writes: readonly LoggedWrite[]): void {
-    for (const { table, key, type, ts, x, over } of writes) {
+  /** The writes of a node that must come to all; those that it sends again are known. */
+  note(own: bigint, writes: readonly LoggedWrite[]): void {
+    for (const { table, key, type, ts, node = own, x, over } of writes) {
       const stamp: Stamp = [ts, node];
       const seen = over === null ? undefined : this.#written.get(over);
       if (seen && !isAbove(stamp, seen.lowest)) {

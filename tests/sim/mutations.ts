@@ -1,3 +1,5 @@
+import { RECOVERY_MUTATIONS } from "./recovery_mutations.ts";
+
 /** A rule taken out of the program, to see whether the simulation misses it. */
 export interface Mutation {
   readonly name: string;
@@ -25,10 +27,8 @@ const PUBLISHER = "src/publish/publisher.ts";
 const MARK = "this.#versions.mark(table, key);";
 const ROUND = "src/publish/round.ts";
 const BATCH = "src/wire/batch.ts";
-const TAKE = "src/snapshot/take.ts";
-const MERGE = "src/snapshot/merge.ts";
 
-/** Every rule of DESIGN sections 3 to 5 that the model has found to be needed, and what a reader might think simpler. */
+/** Every rule of DESIGN sections 3 to 6 that the model has found to be needed, and what a reader might think simpler. */
 export const MUTATIONS: readonly Mutation[] = [
   {
     name: "replace-victims",
@@ -370,7 +370,7 @@ export const MUTATIONS: readonly Mutation[] = [
     within: 50,
     edits: [{
       file: FOLD,
-      find: "if (own && this.#isNewer(table, own, event)) {",
+      find: "if (own && this.#isNewer(table, own, versionOf(event))) {",
       replace: "if (own && own.id < 0n) {",
     }],
   },
@@ -410,117 +410,5 @@ export const MUTATIONS: readonly Mutation[] = [
       replace: `return here.isAsVersioned ? "there" : "here";`,
     }],
   },
-  {
-    name: "merge-goes-back",
-    rule: "only shards in which the snapshot is ahead are merged",
-    within: 400,
-    edits: [{
-      file: "src/agent/recovery.ts",
-      find: "if (!isNew && position.sequence <= (positionIn(state, ours)?.sequence ?? 0)) return [];",
-      replace: "",
-    }],
-  },
-  {
-    name: "merge-all-shards",
-    rule: "only rows of the shards in which the snapshot is ahead are taken over",
-    within: 400,
-    edits: [
-      { file: MERGE, find: "if (this.#shards.has(shard)) yield", replace: "yield" },
-      {
-        file: MERGE,
-        find: "this.#positions.find((position) => position.shard === shard)!;",
-        replace: "this.#positions.find((position) => position.shard === shard) ?? this.#positions[0]!;",
-      },
-    ],
-  },
-  {
-    name: "merge-without-parts",
-    rule: "a merge takes over the waiting parts of batches",
-    within: 400,
-    edits: [{
-      file: MERGE,
-      find: "for (const table of [BATCH, PART, FINISHED_BATCH]) this.#copyRows(table, position.stream);",
-      replace: "",
-    }],
-  },
-  {
-    name: "snapshot-without-parts",
-    rule: "a snapshot keeps the waiting parts of batches",
-    within: 400,
-    edits: [{
-      file: TAKE,
-      find: `copied.exec("PRAGMA secure_delete = ON");`,
-      replace: `copied.exec('DELETE FROM "__harmonylite___batch"; DELETE FROM "__harmonylite___part"');`,
-    }],
-  },
-  {
-    name: "merge-without-clock",
-    rule: "a merge raises the clock to the snapshot's",
-    within: 400,
-    edits: [{ file: MERGE, find: "raiseClock(database, this.#snapshot.clock);", replace: "" }],
-  },
-  {
-    name: "snapshot-of-unsent",
-    rule: "a snapshot waits until what its copy holds is in the stream",
-    within: 200,
-    edits: [{ file: TAKE, find: "await untilSent(readClock(copied), options);", replace: "" }],
-  },
-  {
-    name: "snapshot-sent-then-copied",
-    rule: "a snapshot is copied first and waits then",
-    within: 200,
-    edits: [
-      { file: TAKE, find: "await untilSent(readClock(copied), options);", replace: "" },
-      {
-        file: TAKE,
-        find: "    const timeMs = now();\n",
-        replace: `    const timeMs = now();
-    await untilSent(readClock(database), options);
-    await sleep(SEND_POLL_MS, signal);
-`,
-      },
-    ],
-  },
-  {
-    name: "merge-keeps-own",
-    rule: "a merge keeps the row of an own change only if that is newer than the snapshot's version",
-    within: 400,
-    edits: [{
-      file: FOLD,
-      find: "if (own && (!version || this.#isNewer(table, own, { ...event, ...version }))) {",
-      replace: "if (own) {",
-    }],
-  },
-  {
-    name: "merge-over-own",
-    rule: "a merge keeps the row of an own change that is newer than the snapshot's version",
-    within: 100,
-    edits: [{
-      file: FOLD,
-      find: "if (own && (!version || this.#isNewer(table, own, { ...event, ...version }))) {",
-      replace: "if (own && own.id < 0n) {",
-    }],
-  },
-  {
-    name: "merge-keeps-version",
-    rule: "the stored version always becomes the snapshot's",
-    within: 400,
-    edits: [{
-      file: FOLD,
-      find: "this.#versions.set(table, key, version);",
-      replace: "if (!stored) this.#versions.set(table, key, version);",
-    }],
-  },
-  {
-    name: "old-base-stays",
-    rule: "an unversioned row goes when its tombstone may have expired",
-    within: 400,
-    edits: [{ file: MERGE, find: `? "remove" : "keep"`, replace: `? "keep" : "keep"` }],
-  },
-  {
-    name: "snapshot-goes-back",
-    rule: "no snapshot takes the place of one with any higher position",
-    within: 400,
-    edits: [{ file: "src/snapshot/generations.ts", find: "requireNoneFurther(known, facts);", replace: "" }],
-  },
+  ...RECOVERY_MUTATIONS,
 ];

@@ -13,6 +13,8 @@ export interface LoggedWrite {
   readonly key: string;
   readonly type: string;
   readonly ts: bigint;
+  /** Whose change it is; undefined: this node's. */
+  readonly node: bigint | undefined;
   readonly x: string | null;
   /** The row, exactly; undefined while the change log lags behind the table's columns. */
   readonly row: string | undefined;
@@ -179,12 +181,13 @@ export class SimApplication implements Disposable {
       const select = selects.get(name) ?? this.#selectLogged(name);
       selects.set(name, select);
       // None for a change that housekeeping has removed.
-      return (this.all(select, id) as [string, string, bigint, string | null, string | null][])
-        .map(([key, type, ts, x, row]) => ({
+      return (this.all(select, id) as [string, string, bigint, bigint | null, string | null, string | null][])
+        .map(([key, type, ts, node, x, row]) => ({
           table: name,
           key,
           type,
           ts,
+          node: node ?? undefined,
           x,
           row: row ?? undefined,
           over: null,
@@ -199,7 +202,9 @@ export class SimApplication implements Disposable {
     // Until the node has noticed a schema change its change log has other columns than the table.
     const isUpToDate = table.columns.every((column) => columns.includes(valueColumn(column)));
     const row = isUpToDate ? columnsText(table, ofLog) : "NULL";
-    return `SELECT ${sameKeyText(table, ofLog)}, type, ts, val_x, ${row} FROM ${quote(log)} WHERE id = ?`;
+    return `SELECT ${sameKeyText(table, ofLog)}, type, ts, node, val_x, ${row} FROM ${
+      quote(log)
+    } WHERE id = ?`;
   }
 
   #images(): Map<string, Image> {

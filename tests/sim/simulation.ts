@@ -27,7 +27,10 @@ const ROUND_MS = 6_000;
 const MOST_GATES_TO_VERIFY = 150;
 /** Gates that a node passes in one go, at most. */
 const MOST_GATES = 60;
-/** Where one node alone writes some tables all of its writes must arrive, so no file is replaced by a copy. */
+/**
+ * Where one node alone writes some tables all of its writes must arrive, so no file is replaced by a copy; nor where streams
+ * are lost, as what is in none of them dies with a disk.
+ */
 const COPYING: readonly StepKind[] = ["save", "restore", "relapse", "lose"];
 
 /** One run from its seed: always the same. */
@@ -80,8 +83,8 @@ class Simulation {
 
   async #take(kind: StepKind, random: Random): Promise<void> {
     const site = this.#actions.pickSite(random);
-    const { sites, terms: { uniqueWriter, decays } } = this.#world;
-    if ((uniqueWriter !== undefined || decays) && COPYING.includes(kind)) return;
+    const { sites, terms: { uniqueWriter, decays, recreates } } = this.#world;
+    if ((uniqueWriter !== undefined || decays || recreates) && COPYING.includes(kind)) return;
     switch (kind) {
       case "write":
         return await this.#actions.write(this.#actions.pickWriter(site, random), random);
@@ -119,6 +122,8 @@ class Simulation {
         return await this.#snapshots.take(site, random);
       case "truncate":
         return this.#snapshots.truncate(random);
+      case "recreate":
+        return await this.#recreate(random);
       case "leave":
         return await this.#snapshots.leave(site, random);
       case "lose":
@@ -245,6 +250,19 @@ class Simulation {
     await this.#actions.replace(site, () => site.restore(copy));
   }
 
+  /** Somebody deletes streams and creates them anew, or the servers have lost them; what goes on meanwhile goes on. */
+  async #recreate(random: Random): Promise<void> {
+    const { archive, broker, sites, terms, trace } = this.#world;
+    const names = broker.list().map(({ name }) => name);
+    for (const name of random.chance(0.5) ? names : [random.pick(names)]) {
+      trace.push(`${name} is deleted and created anew`);
+      archive.recreate(name);
+    }
+    // A node that comes now finds snapshots of what there was before.
+    if (terms.hasSnapshots && random.chance(0.2)) await this.#join(random);
+    if (random.chance(0.4)) await this.#actions.exchange(random.pick(sites), random, random.below(20));
+  }
+
   async #join(random: Random): Promise<void> {
     const site = await this.#snapshots.join(random);
     if (site) this.#checks.look(site);
@@ -307,6 +325,9 @@ class Simulation {
 
   #hasReadAll(site: Site): boolean {
     const positions = site.positions();
-    return this.#world.broker.list().every(({ name, last }) => positions.get(name) === last);
+    return this.#world.broker.list().every(({ name, created, last }) => {
+      const position = positions.get(name);
+      return position?.created === created && position.sequence === last;
+    });
   }
 }

@@ -47,6 +47,9 @@ export interface Replaced {
   readonly back: LoggedWrite[];
 }
 
+/** By stream. `created`: which of those that had the name one after the other; empty while a node starts over. */
+export type Positions = ReadonlyMap<string, { readonly created: string; readonly sequence: number }>;
+
 /** What a node starts with: its database, an empty file that its application has open, or nothing. */
 export type Beginning = "database" | "empty file" | "nothing";
 
@@ -189,9 +192,14 @@ export class Site implements Disposable {
   }
 
   /** How far it has applied each stream. */
-  positions(): Map<string, number> {
-    const rows = this.application.all(`SELECT stream, sequence FROM ${quote(POSITION)} ORDER BY stream`);
-    return new Map(rows.map(([stream, sequence]) => [String(stream), Number(sequence)]));
+  positions(): Positions {
+    const rows = this.application.all(
+      `SELECT stream, created, sequence FROM ${quote(POSITION)} ORDER BY stream`,
+    );
+    return new Map(rows.map(([stream, created, sequence]) => [
+      String(stream),
+      { created: String(created), sequence: Number(sequence) },
+    ]));
   }
 
   [Symbol.dispose](): void {

@@ -66,8 +66,7 @@ export class Snapshots {
 
   /** A stream loses messages, at most those that the newest snapshot holds. */
   truncate(random: Random): void {
-    const covered = this.#newest()?.positions ?? [];
-    const truncatable = covered.filter(({ stream, sequence }) => this.#firstOf(stream) <= sequence);
+    const truncatable = this.#covered().filter(({ stream, sequence }) => this.#firstOf(stream) <= sequence);
     if (truncatable.length === 0) return;
     const { stream, sequence } = random.pick(truncatable);
     const first = this.#firstOf(stream);
@@ -93,7 +92,7 @@ export class Snapshots {
       if (random.chance(0.3)) await this.#world.time.pass(HOUR_MS);
       const taker = random.pick(others);
       if (await this.#begin(taker)) await this.#goOn(taker, random, true);
-      for (const { stream, sequence } of this.#newest()?.positions ?? []) {
+      for (const { stream, sequence } of this.#covered()) {
         if (random.chance(0.8)) this.#truncate(stream, sequence + 1);
       }
     }
@@ -174,6 +173,12 @@ export class Snapshots {
 
   #firstOf(stream: string): number {
     return this.#world.broker.find(stream)!.first;
+  }
+
+  /** Where the newest snapshot stands in the streams that there are. */
+  #covered(): Generation["positions"] {
+    const positions = this.#newest()?.positions ?? [];
+    return positions.filter(({ stream, created }) => this.#world.broker.find(stream)?.created === created);
   }
 
   #newest(): Generation | undefined {

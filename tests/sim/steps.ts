@@ -42,6 +42,8 @@ const WEIGHTS = {
   join: 0.5,
   /** Somebody removes the sequence map of a node and starts it again. */
   forget: 0.6,
+  /** Streams are deleted and created anew. */
+  recreate: 2,
 } as const;
 
 export type StepKind = keyof typeof WEIGHTS;
@@ -63,6 +65,11 @@ const WITH_SNAPSHOTS: readonly StepKind[] = ["snapshot", "truncate", "leave", "l
 
 export function hasSnapshots(seed: number): boolean {
   return seed % 5 < 2 && !hasDecays(seed);
+}
+
+/** In others streams come to an end. */
+export function hasRecreations(seed: number): boolean {
+  return seed % 7 === 5;
 }
 
 /** In some runs machines die all the time. */
@@ -92,7 +99,8 @@ export function stepsOf(seed: number, count = LENGTHS[seed % LENGTHS.length]!): 
   const kinds = Object.keys(WEIGHTS) as StepKind[];
   // Each run does some things more often than others: what needs much of one kind is found so.
   const often = hasDecays(seed) ? DECAYS : seed % 5 === 2 ? ACCIDENTS : seed % 3 === 1 ? ABSENCES : {};
-  const isLeftOut = (kind: StepKind): boolean => WITH_SNAPSHOTS.includes(kind) && !hasSnapshots(seed);
+  const isLeftOut = (kind: StepKind): boolean =>
+    (WITH_SNAPSHOTS.includes(kind) && !hasSnapshots(seed)) || (kind === "recreate" && !hasRecreations(seed));
   const weights = kinds.map((kind) =>
     isLeftOut(kind)
       ? 0

@@ -22,19 +22,20 @@ export class StreamReader {
     this.#archive = archive;
   }
 
-  /** Ledger rows that took effect with the messages from `first` to `last` of a stream. */
-  ledger(stream: string, first: number, last: number): string[] {
-    const facts = this.#readTo(stream, last);
+  /** Ledger rows that took effect with the messages from `first` to `last` of a stream as it was created then. */
+  ledger(stream: string, created: string, first: number, last: number): string[] {
+    const facts = this.#readTo(stream, created, last);
     const rows: string[] = [];
     for (let sequence = first; sequence <= last; sequence++) rows.push(...facts.ledger.get(sequence) ?? []);
     return rows;
   }
 
-  #readTo(stream: string, last: number): StreamFacts {
-    let facts = this.#streams.get(stream);
-    if (!facts) this.#streams.set(stream, facts = { ledger: new Map(), parts: new Map(), readTo: 0 });
+  #readTo(stream: string, created: string, last: number): StreamFacts {
+    const id = `${stream} ${created}`;
+    let facts = this.#streams.get(id);
+    if (!facts) this.#streams.set(id, facts = { ledger: new Map(), parts: new Map(), readTo: 0 });
     while (facts.readTo < last) {
-      const message = this.#archive.message(stream, ++facts.readTo);
+      const message = this.#archive.message(stream, created, ++facts.readTo);
       if (message) facts.ledger.set(facts.readTo, readLedger(message, facts));
     }
     return facts;

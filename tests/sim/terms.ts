@@ -1,6 +1,6 @@
 import { Random } from "./random.ts";
 import { randomSchemaChanges, type SchemaChange } from "./schema_changes.ts";
-import { hasDecays, hasSnapshots } from "./steps.ts";
+import { hasDecays, hasRecreations, hasSnapshots } from "./steps.ts";
 import { canDecay, LEDGER, SIM_TABLES, type SimTable } from "./tables.ts";
 
 const MINUTE_MS = 60_000;
@@ -31,6 +31,8 @@ export interface Terms {
   readonly decays: boolean;
   /** Snapshots are taken, and streams truncated. */
   readonly hasSnapshots: boolean;
+  /** Streams are deleted and created anew. */
+  readonly recreates: boolean;
   /** Batches hold whole transactions. */
   readonly wholeTransactions: boolean;
   readonly maxTransactionRows: number;
@@ -52,7 +54,9 @@ export function termsOf(seed: number): Terms {
   const tables = [...chosen, LEDGER];
   const maxTransactionRows = random.pick([100_000, 100_000, 100_000, 100_000, 4, 9]);
   const ids = randomIds(random, hasUniqueWriter || decays);
-  const hasSchemaChanges = seed % 3 === 0 && !decays;
+  const recreates = hasRecreations(seed);
+  // A row that is sent again and completed meanwhile is a new write of whoever completes it: it beats what it never saw.
+  const hasSchemaChanges = seed % 3 === 0 && !decays && !recreates;
   return {
     ids,
     lazy: random.chance(0.3) ? 1 + random.below(ids.length) : undefined,
@@ -65,6 +69,7 @@ export function termsOf(seed: number): Terms {
     expires,
     decays,
     hasSnapshots: hasSnapshots(seed),
+    recreates,
     wholeTransactions: maxTransactionRows === 100_000,
     maxTransactionRows,
   };
