@@ -52,7 +52,7 @@ export async function markPublished(
       if (schema.current.logs !== changes.logs) return;
       // The stream may be lost by now, and all that was in it is to be sent again.
       if (streamOf(database, stored.shard) !== changes.created) return;
-      for (const step of steps) mark(database, schema.current, step, stored);
+      for (const step of steps) mark(database, schema.current, step, stored, [...changes.ids.keys()]);
     });
   for (const step of markingSteps(changes)) {
     const count = countOf(step.range);
@@ -72,9 +72,18 @@ export function streamOf(database: Database, shard: number): string | undefined 
   return created === undefined ? undefined : String(created);
 }
 
-function mark(database: Database, schema: Schema, { table, range }: Step, stored: StoredAt): void {
+/** `tables`: those of all changes. */
+function mark(
+  database: Database,
+  schema: Schema,
+  { table, range }: Step,
+  stored: StoredAt,
+  tables: readonly string[],
+): void {
   if (table === undefined) {
-    database.run(`DELETE FROM ${quote(GLOBAL_LOG)} WHERE id BETWEEN ? AND ?`, ...range);
+    const removed = database.run(`DELETE FROM ${quote(GLOBAL_LOG)} WHERE id BETWEEN ? AND ?`, ...range);
+    // All that is pending was entered anew while these were on their way.
+    if (removed < countOf(range)) { for (const each of tables) removeSent(database, each); }
     return;
   }
   // A table that was renamed meanwhile has taken its changes along; with one that was dropped they may have gone.
@@ -85,6 +94,15 @@ function mark(database: Database, schema: Schema, { table, range }: Step, stored
     BigInt(stored.shard),
     BigInt(stored.sequence),
     ...range,
+  );
+}
+
+function removeSent(database: Database, table: string): void {
+  if (!hasTable(database, changeLog(table))) return;
+  database.run(
+    `DELETE FROM ${quote(GLOBAL_LOG)} WHERE table_name = ? AND change_table_id IN
+       (SELECT id FROM ${quote(changeLog(table))} WHERE sequence IS NOT NULL)`,
+    table,
   );
 }
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { CoreLab, LAB_TIME_NS } from "../../tests/support/core_lab.ts";
 import { decodeParts } from "../wire/batch.ts";
+import { reenterPending } from "../capture/lost_state.ts";
 import { GLOBAL_LOG } from "../schema/names.ts";
 import { markPublished } from "./acknowledgement.ts";
 import type { ShardBatch } from "./round.ts";
@@ -115,6 +116,16 @@ Deno.test("what is sent is marked although its table was renamed or dropped mean
   await mark(lab, round!);
   assert.deepEqual(lab.lines(`SELECT state, sequence FROM "__harmonylite__u_change_log"`), ["1|7"]);
   assert.deepEqual(lab.lines(`SELECT count(*) FROM "${GLOBAL_LOG}"`), ["0"]);
+});
+
+Deno.test("what is entered anew while it is on its way leaves the global log, too", async () => {
+  await using lab = await CoreLab.open(PLAIN);
+  lab.run("INSERT INTO t VALUES (1, 'x'), (2, 'x')");
+  const [round] = await lab.read();
+  lab.run("INSERT INTO t VALUES (3, 'x')");
+  await lab.database.write(() => reenterPending(lab.database));
+  await mark(lab, round!);
+  assert.deepEqual(lab.captured("t", "id"), ["insert|3"]);
 });
 
 Deno.test("what was sent to a stream that is lost by now is not marked as sent", async () => {
