@@ -9,9 +9,11 @@ const MERGE = "src/snapshot/merge.ts";
 /**
  * Rules of DESIGN section 6, and of recreated streams in section 10.
  *
- * Not among them: that own changes become pending again after a merge, and that a node publishes nothing in a gap. The first
- * does nothing here: what was sent is folded into any snapshot that stands behind it, waits among its parts, or is still to
- * be read. The second keeps values from being made on top of older ones, which last-writer-wins allows.
+ * Not among them, as no check can miss them:
+ * - own changes become pending again after a merge: what was sent is folded into any snapshot that stands behind it, waits
+ *   among its parts, or is still to be read;
+ * - a node publishes nothing in a gap: what it sends then may be older than what it lacks, and loses;
+ * - waiting parts and finished batches go with a lost stream: who had them sends again what they held.
  */
 export const RECOVERY_MUTATIONS: readonly Mutation[] = [
   {
@@ -189,16 +191,6 @@ export const RECOVERY_MUTATIONS: readonly Mutation[] = [
       file: FOLD,
       find: "const { ts, node = this.#node } = change;",
       replace: "const { ts } = change;\n    const node = this.#node;",
-    }],
-  },
-  {
-    name: "resend-keeps-parts",
-    rule: "waiting parts and finished batches go with their stream",
-    within: 400,
-    edits: [{
-      file: RESEND,
-      find: "for (const table of [BATCH, PART, FINISHED_BATCH]) {",
-      replace: "for (const table of [] as string[]) {",
     }],
   },
   {
