@@ -186,7 +186,7 @@ export const RECOVERY_MUTATIONS: readonly Mutation[] = [
   {
     name: "resend-is-own",
     rule: "what is sent again is of the node that wrote it",
-    within: 1_000,
+    within: 700,
     edits: [{
       file: FOLD,
       find: "const { ts, node = this.#node } = change;",
@@ -206,7 +206,7 @@ export const RECOVERY_MUTATIONS: readonly Mutation[] = [
   {
     name: "waits-for-a-lost-end",
     rule: "a node has caught up with the streams that there are, not with lost ones",
-    within: 2_000,
+    within: 1_200,
     edits: [{
       file: APPLIER,
       find: "if (this.#behind.has(state.name)) this.#behind.set(state.name, state.last);",
@@ -232,7 +232,7 @@ export const RECOVERY_MUTATIONS: readonly Mutation[] = [
   {
     name: "merge-of-lost-versions",
     rule: "what a lost stream has told is not taken over from a snapshot",
-    within: 2_000,
+    within: 400,
     edits: [{ file: MERGE, find: "if (version && this.#recreated.has(shard)) return;", replace: "" }],
   },
   {
