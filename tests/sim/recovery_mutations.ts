@@ -13,6 +13,7 @@ const MERGE = "src/snapshot/merge.ts";
  * - own changes become pending again after a merge: what was sent is folded into any snapshot that stands behind it, waits
  *   among its parts, or is still to be read;
  * - a node publishes nothing in a gap: what it sends then may be older than what it lacks, and loses;
+ * - snapshots of a lost stream are void: who takes one over has a position in another stream than there is, and starts over;
  * - waiting parts and finished batches go with a lost stream: who had them sends again what they held.
  */
 export const RECOVERY_MUTATIONS: readonly Mutation[] = [
@@ -216,7 +217,7 @@ export const RECOVERY_MUTATIONS: readonly Mutation[] = [
   {
     name: "marks-what-was-lost",
     rule: "an acknowledgement of a stream that is lost by now counts for nothing",
-    within: 2_000,
+    within: 800,
     edits: [{
       file: "src/publish/acknowledgement.ts",
       find: "if (streamOf(database, stored.shard) !== changes.created) return;",
@@ -234,15 +235,5 @@ export const RECOVERY_MUTATIONS: readonly Mutation[] = [
     rule: "what a lost stream has told is not taken over from a snapshot",
     within: 400,
     edits: [{ file: MERGE, find: "if (version && this.#recreated.has(shard)) return;", replace: "" }],
-  },
-  {
-    name: "void-snapshots-count",
-    rule: "snapshots of a stream that was recreated since are void",
-    within: 1_000,
-    edits: [{
-      file: "src/agent/recovery.ts",
-      find: "stream === state.name && created === state.created);\n}",
-      replace: "stream === state.name);\n}",
-    }],
   },
 ];
