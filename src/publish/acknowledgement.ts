@@ -17,8 +17,16 @@ export interface LoggedChanges {
   readonly ids: ReadonlyMap<string, IdRanges>;
   /** Of the schema under which they were read: in logs that were made anew the ids are those of other changes. */
   readonly logs: number;
-  /** The stream that their shard had then, as far as this node knew: its creation time. */
-  readonly created: string | undefined;
+  /** The stream that their shard had then, as far as this node knew; undefined when it had read none. */
+  readonly stream: KnownStream | undefined;
+}
+
+/** A stream as this node has noticed it. */
+export interface KnownStream {
+  /** Its creation time, as the server prints it. */
+  readonly created: string;
+  /** Sequence of the last message that was read. */
+  readonly readTo: number;
 }
 
 /** Where acknowledged changes lie. */
@@ -51,7 +59,7 @@ export async function markPublished(
     schema.write(() => {
       if (schema.current.logs !== changes.logs) return;
       // The stream may be lost by now, and all that was in it is to be sent again.
-      if (streamOf(database, stored.shard) !== changes.created) return;
+      if (streamOf(database, stored.shard)?.created !== changes.stream?.created) return;
       for (const step of steps) mark(database, schema.current, step, stored, [...changes.ids.keys()]);
     });
   for (const step of markingSteps(changes)) {
@@ -66,10 +74,11 @@ export async function markPublished(
   await run();
 }
 
-/** Which stream a shard has, as far as this node has noticed: its creation time; undefined when it has read none. */
-export function streamOf(database: Database, shard: number): string | undefined {
-  const created = database.value(`SELECT created FROM ${quote(POSITION)} WHERE shard = ?`, BigInt(shard));
-  return created === undefined ? undefined : String(created);
+/** Which stream a shard has, as far as this node has noticed; undefined when it has read none. */
+export function streamOf(database: Database, shard: number): KnownStream | undefined {
+  const sql = `SELECT created, sequence FROM ${quote(POSITION)} WHERE shard = ?`;
+  const row = database.get(sql, BigInt(shard));
+  return row && { created: String(row[0]), readTo: Number(row[1]) };
 }
 
 /** `tables`: those of all changes. */

@@ -24,6 +24,9 @@ const LONGEST_PAUSE_MS = 5_000;
 /** Pause when what is pending was written under another schema than the one known: without it nobody else gets a turn. */
 const SCHEMA_PAUSE_MS = 10;
 
+/** Pause when a stream was recreated, and this node has not noticed yet. */
+const UNNOTICED_PAUSE_MS = 250;
+
 /** Parts of a batch that are on their way together: what is sent is in memory. One part may exceed the bytes. */
 const MAX_PARTS_AT_ONCE = 2_048;
 const MAX_BYTES_AT_ONCE = 1 << 20;
@@ -114,8 +117,24 @@ export class Publisher {
       const acks = await Promise.all(group.map((part) => this.#send(shard, part, deadline)));
       sequence = Math.max(sequence, ...acks.map((ack) => ack.sequence));
     }
+    const { stream } = changes;
+    if (stream && sequence <= stream.readTo && !await this.#isThere(shard, stream.created)) {
+      // It lies in a stream of which this node has read nothing: when it has noticed that, it sends all again.
+      return await sleep(UNNOTICED_PAUSE_MS, deadline);
+    }
     await markPublished(database, schema, changes, { shard, sequence });
     onPublished(shardBatch);
+  }
+
+  /** Whether a shard still has the stream that was created then; false when that cannot be told. */
+  async #isThere(shard: number, created: string): Promise<boolean> {
+    try {
+      const streams = await this.#options.log.streams();
+      return streams.some((stream) => stream.shard === shard && stream.created === created);
+    } catch (error) {
+      if (!(error instanceof StreamError)) throw error;
+      return false;
+    }
   }
 
   /** Sends one message until it is acknowledged; its id makes the stream keep one copy, however often it is sent. */

@@ -218,8 +218,8 @@ export class RoundReader {
       if (draft.writer.count === 0) continue;
       const { globalIds, ids } = draft;
       const { logs } = this.#encoder.schema;
-      const created = streamOf(this.#database, shard);
-      batches.push({ shard, batch: draft.writer.finish(), changes: { globalIds, ids, logs, created } });
+      const stream = streamOf(this.#database, shard);
+      batches.push({ shard, batch: draft.writer.finish(), changes: { globalIds, ids, logs, stream } });
       [draft.globalIds, draft.ids] = [new IdRanges(), new Map()];
     }
     return batches;
