@@ -118,8 +118,10 @@ export class Publisher {
       sequence = Math.max(sequence, ...acks.map((ack) => ack.sequence));
     }
     const { stream } = changes;
-    if (stream && sequence <= stream.readTo && !await this.#isThere(shard, stream.created)) {
-      // It lies in a stream of which this node has read nothing: when it has noticed that, it sends all again.
+    // It may lie in another stream than the one that was read, or a part of it in each.
+    const isDoubtful = stream && (sequence <= stream.readTo || batch.parts.length > 1);
+    if (isDoubtful && !await this.#isThere(shard, stream.created)) {
+      // When this node has noticed, it sends all again.
       return await sleep(UNNOTICED_PAUSE_MS, deadline);
     }
     await markPublished(database, schema, changes, { shard, sequence });

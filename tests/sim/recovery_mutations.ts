@@ -231,12 +231,12 @@ export const RECOVERY_MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "comes-back-in-another-stream",
-    rule: "an acknowledgement below our position counts as come back only in the stream that we have read",
+    rule: "an acknowledgement counts only for the stream that we have read",
     within: 400,
     edits: [{
       file: "src/publish/publisher.ts",
-      find: "!await this.#isThere(shard, stream.created)",
-      replace: "stream.readTo < 0",
+      find: "isDoubtful && !await this.#isThere(shard, stream.created)",
+      replace: "isDoubtful && stream.readTo < 0",
     }],
   },
 ];
