@@ -12,7 +12,9 @@ import { hasTable, listCapture, listOwn } from "../schema/own_tables.ts";
 import { workingCopyPath } from "../snapshot/working_copy.ts";
 import { Database } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
-import { connectLog } from "./log_connection.ts";
+import { serverFolder } from "./embedded_server.ts";
+import { connectNode } from "./log_connection.ts";
+import { nodeStatePath } from "./node_state.ts";
 import { Replica } from "./replica.ts";
 
 /** How long a running node may take to drain and stop. */
@@ -22,6 +24,8 @@ const STOP_POLL_MS = 100;
 const SEND_TIMEOUT_MS = 60_000;
 /** How often JetStream is asked for its streams before the pending changes count as not to be sent. */
 const STREAM_ATTEMPTS = 5;
+/** A server of our own has just been started, and looks for those of other nodes first. */
+const EMBEDDED_STREAM_ATTEMPTS = 10;
 
 export interface CleanUpOptions {
   /** Remove every trace, also versions, positions and clock: for a database that is not replicated any more. */
@@ -87,9 +91,10 @@ function askToStop(config: Config, logger: Logger): boolean {
 async function sendPending(config: Config, { signal, logger }: CleanUpOptions): Promise<void> {
   if (!await needsSending(config, signal)) return;
   if (!config.publish) throw notSent("this node has publish = false");
+  const attempts = config.nats.urls.length > 0 ? STREAM_ATTEMPTS : EMBEDDED_STREAM_ATTEMPTS;
   try {
     using replica = await Replica.open(config, { signal, logger });
-    await using connection = await connectLog(config, { signal, logger, attempts: STREAM_ATTEMPTS });
+    await using connection = await connectNode(config, { signal, logger, attempts });
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(SEND_TIMEOUT_MS)]);
     // Already asked to stop, a publisher sends what is pending and returns.
     await replica.publisher(connection, () => true).run({ signal: AbortSignal.abort(), deadline });
@@ -133,10 +138,11 @@ function ownTables(database: Database, all: boolean): string[] {
 }
 
 function removeFiles(config: Config): void {
-  const locks = [config.dbPath, workingCopyPath(config.dbPath)].map(lockPath);
-  for (const path of [config.seqMapPath, ...locks]) {
+  const { seqMapPath, dbPath } = config;
+  const locks = [dbPath, workingCopyPath(dbPath)].map(lockPath);
+  for (const path of [seqMapPath, serverFolder(dbPath), nodeStatePath(dbPath), ...locks]) {
     try {
-      Deno.removeSync(path);
+      Deno.removeSync(path, { recursive: true });
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }

@@ -1,6 +1,6 @@
 import { type Config, sharedPrefix } from "../config/config.ts";
 import { Backoff } from "../lib/backoff.ts";
-import { StreamError } from "../lib/errors.ts";
+import { HarmonyLiteError, StreamError } from "../lib/errors.ts";
 import { sleep } from "../lib/sleep.ts";
 import { type ConnectionStatus, connectToNats, type NatsOptions } from "../nats/connection.ts";
 import type { Logger } from "../observe/logger.ts";
@@ -14,7 +14,9 @@ import type { BucketSettings, KeyValueStore } from "../stream/key_value.ts";
 import { NatsPeers } from "../stream/nats_peers.ts";
 import type { Peers } from "../stream/peers.ts";
 import type { ReplicationLog } from "../stream/replication_log.ts";
+import { startEmbeddedServer } from "./embedded_server.ts";
 import { NODES_BUCKET } from "./node_claim.ts";
+import { readNodeState } from "./node_state.ts";
 
 /** Pauses while JetStream is not ready: its servers may still be looking for each other. */
 const FIRST_PAUSE_MS = 250;
@@ -32,17 +34,61 @@ export interface LogConnection extends AsyncDisposable {
   readonly openStore: () => Promise<SnapshotStore>;
 }
 
+export interface ConnectLogOptions {
+  readonly signal: AbortSignal;
+  readonly logger: Logger;
+  /** How often JetStream is asked for the streams; default: as long as it takes. */
+  readonly attempts?: number;
+}
+
 /**
- * Connects to the configured NATS servers and waits, as long as it takes, until the streams of this cluster exist.
- * Rejects when no server lets us in within `connect_retries`, and when JetStream refuses for good.
+ * Connects the node that holds the process lock: to the configured servers, or to one of its own, which it starts and which
+ * ends with the connection. Waits, as long as it takes, until the streams of this cluster exist. Rejects when no server
+ * lets us in within `connect_retries`, and when JetStream refuses for good.
  */
-export async function connectLog(
+export async function connectNode(config: Config, options: ConnectLogOptions): Promise<LogConnection> {
+  await using stack = new AsyncDisposableStack();
+  const urls = await urlsOfNode(config, stack, options);
+  const connection = stack.use(await connectLog(config, urls, options));
+  const owned = stack.move();
+  return { ...connection, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** Connects a command that works beside the running node. Rejects when there is none, or no server lets us in. */
+export async function connectBeside(config: Config, options: ConnectLogOptions): Promise<LogConnection> {
+  return await connectLog(config, urlsBeside(config), options);
+}
+
+/** The configured servers, or a server of the node's own, which runs until the stack is disposed. */
+async function urlsOfNode(
   config: Config,
-  options: { signal: AbortSignal; logger: Logger; attempts?: number },
+  stack: AsyncDisposableStack,
+  options: ConnectLogOptions,
+): Promise<readonly string[]> {
+  const { urls } = config.nats;
+  return urls.length > 0 ? urls : [stack.use(await startEmbeddedServer(config, options)).url];
+}
+
+/** The configured servers, or the one of the running node; throws when that does not run. */
+function urlsBeside({ nats: { urls }, dbPath, nodeId }: Config): readonly string[] {
+  if (urls.length > 0) return urls;
+  const server = readNodeState(dbPath)?.natsServer;
+  if (server !== undefined) return [server.url];
+  throw new HarmonyLiteError(
+    "NODE_NOT_RUNNING",
+    `Cannot find the NATS server of node ${nodeId}: the node does not run`,
+    { hint: "Its server runs while `harmonylite run` does. Start it, or set nats.urls." },
+  );
+}
+
+async function connectLog(
+  config: Config,
+  urls: readonly string[],
+  options: ConnectLogOptions,
 ): Promise<LogConnection> {
   const { logger } = options;
   await using stack = new AsyncDisposableStack();
-  const connection = await connectTo(config, stack, options);
+  const connection = await connectTo(config, urls, stack, options);
   const log = await JetStreamLog.open(connection, streamSettings(config), {
     // Its owner ends it: while it drains, the caller's signal is aborted already.
     signal: new AbortController().signal,
@@ -68,27 +114,44 @@ export async function connectLog(
   };
 }
 
+/** A store that is open, and what it needs. */
+export interface OpenedStore extends AsyncDisposable {
+  readonly store: SnapshotStore;
+}
+
 /**
- * Opens the store of the snapshots without anything else, for a look at it. NATS is needed only where the snapshots are
- * there; then it rejects when no server lets us in within `connect_retries`.
+ * Opens the store of the snapshots for a command, without anything else. NATS is needed only where the snapshots are there;
+ * then it rejects as {@link connectBeside} does.
  */
-export async function openSnapshotStore(
+export async function openSnapshotStore(config: Config, options: ConnectLogOptions): Promise<OpenedStore> {
+  return await openStoreBy(config, (stack) => connectTo(config, urlsBeside(config), stack, options));
+}
+
+/** Likewise for the node that holds the process lock, before it follows its database; see {@link connectNode}. */
+export async function openNodeStore(config: Config, options: ConnectLogOptions): Promise<OpenedStore> {
+  return await openStoreBy(
+    config,
+    async (stack) => await connectTo(config, await urlsOfNode(config, stack, options), stack, options),
+  );
+}
+
+async function openStoreBy(
   config: Config,
-  options: { signal: AbortSignal; logger: Logger },
-): Promise<AsyncDisposable & { readonly store: SnapshotStore }> {
+  connect: (stack: AsyncDisposableStack) => ReturnType<typeof connectToNats>,
+): Promise<OpenedStore> {
   await using stack = new AsyncDisposableStack();
-  const store = await openStore(config, () => connectTo(config, stack, options));
-  stack.use(store);
+  const store = stack.use(await openStore(config, () => connect(stack)));
   const owned = stack.move();
   return { store, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 async function connectTo(
   config: Config,
+  urls: readonly string[],
   stack: AsyncDisposableStack,
-  { signal, logger }: { signal: AbortSignal; logger: Logger },
+  { signal, logger }: ConnectLogOptions,
 ): ReturnType<typeof connectToNats> {
-  const connection = await connectToNats(natsOptions(config), {
+  const connection = await connectToNats(natsOptions(config, urls), {
     signal,
     onStatus: (status) => sayStatus(status, logger),
   });
@@ -99,7 +162,7 @@ async function connectTo(
 
 async function waitForStreams(
   log: ReplicationLog,
-  { signal, logger, attempts = Infinity }: { signal: AbortSignal; logger: Logger; attempts?: number },
+  { signal, logger, attempts = Infinity }: ConnectLogOptions,
 ): Promise<void> {
   const backoff = new Backoff({ firstMs: FIRST_PAUSE_MS, maxMs: LONGEST_PAUSE_MS });
   for (let attempt = 1;; attempt++) {
@@ -129,8 +192,8 @@ function sayStatus(status: ConnectionStatus, logger: Logger): void {
   }
 }
 
-function natsOptions({ nats, nodeId }: Config): NatsOptions {
-  const { urls, seedFile, credsFile, userName, userPassword, caFile, certFile, keyFile } = nats;
+function natsOptions({ nats, nodeId }: Config, urls: readonly string[]): NatsOptions {
+  const { seedFile, credsFile, userName, userPassword, caFile, certFile, keyFile } = nats;
   const { connectRetries, reconnectWaitSeconds } = nats;
   const credentials = { seedFile, credsFile, userName, userPassword, caFile, certFile, keyFile };
   const set = Object.fromEntries(Object.entries(credentials).filter(([, value]) => value !== ""));

@@ -9,7 +9,7 @@ import type { Logger } from "../observe/logger.ts";
 import { answerCalls } from "../stream/peer_calls.ts";
 import { takeOwnership } from "./database_owner.ts";
 import { Housekeeping } from "./housekeeping.ts";
-import { connectLog, type LogConnection, openSnapshotStore } from "./log_connection.ts";
+import { connectNode, type LogConnection, openNodeStore } from "./log_connection.ts";
 import { CLAIM_INTERVAL_MS, NodeClaim } from "./node_claim.ts";
 import { Recovery, requireDatabase } from "./recovery.ts";
 import { Replica } from "./replica.ts";
@@ -32,13 +32,13 @@ export interface NodeOptions {
  * Order of the start: the process lock, so that nobody else works on this database; the newest snapshot in its place if
  * there is none, or a broken one; the watcher, which must bind to the
  * files before this process opens them; the database with its triggers, so that nothing is missed from now on, whatever
- * becomes of the schema; NATS, which may take its time; then all streams to their ends, so that what is sent rests on what
+ * becomes of the schema; NATS, with a server of our own if no other is configured, which may take its time; then all streams to their ends, so that what is sent rests on what
  * is known; then what is pending is sent.
  */
 export async function runNode(config: Config, { signal, logger }: NodeOptions): Promise<void> {
   using _lock = ProcessLock.acquire(config.dbPath);
-  const connect = (signal: AbortSignal): Promise<LogConnection> => connectLog(config, { signal, logger });
-  const openStore = (): ReturnType<typeof openSnapshotStore> => openSnapshotStore(config, { signal, logger });
+  const connect = (signal: AbortSignal): Promise<LogConnection> => connectNode(config, { signal, logger });
+  const openStore = (): ReturnType<typeof openNodeStore> => openNodeStore(config, { signal, logger });
   await requireDatabase(config, { openStore, signal, logger });
   using watcher = await Watcher.open(config.dbPath, logger);
   using replica = await Replica.open(config, { signal, logger });

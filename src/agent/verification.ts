@@ -10,7 +10,7 @@ import type { Peers } from "../stream/peers.ts";
 import { LocalRows } from "../verify/local_rows.ts";
 import { askToVerify as askNode, rowMethods } from "../verify/protocol.ts";
 import { type NodeResult, verdictOf, verify } from "../verify/verify.ts";
-import { connectLog } from "./log_connection.ts";
+import { connectBeside } from "./log_connection.ts";
 import type { Replica } from "./replica.ts";
 
 /** How long a node has to say that it runs, and how long comparing everything may take. */
@@ -30,7 +30,7 @@ export async function askToVerify(
     readonly logger: Logger;
   },
 ): Promise<NodeResult[]> {
-  await using connection = await connectLog(config, { signal, logger });
+  await using connection = await connectBeside(config, { signal, logger });
   const { peers } = connection;
   const found = await peers.find({ timeoutMs: FIND_TIMEOUT_MS, until: config.nodeId, signal });
   const self = found.find(({ node }) => node === config.nodeId);

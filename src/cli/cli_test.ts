@@ -129,10 +129,16 @@ Deno.test("check notes what this version reads but does not do", async () => {
   }
 });
 
-Deno.test("run refuses to start without a NATS server, and says what to do", async () => {
+Deno.test("init sets a server of its own where tools look for one, unless the node is to use others", async () => {
   await using dir = await makeTempDir();
-  await Deno.writeTextFile(dir.file("c.toml"), `db_path = "${dir.file("app.db")}"`);
-  const { code, stderr } = await call("-config", dir.file("c.toml"));
-  assert.equal(code, 1);
-  assert.match(stderr, /^harmonylite: Invalid configuration: nats\.urls is empty.*\n {2}Start a nats-server/);
+  const written = async (...args: string[]): Promise<string> => {
+    await call("init", dir.file("c.toml"), "--force", ...args);
+    return await Deno.readTextFile(dir.file("c.toml"));
+  };
+  assert.match(await written(), /^bind_address = "127\.0\.0\.1:4222"$/m);
+  assert.match(await written(), /^monitor_address = "127\.0\.0\.1:8222"$/m);
+  const others = await written("--nats-urls", "nats://a:4222,nats://b:4222");
+  assert.match(others, /^urls = \["nats:\/\/a:4222","nats:\/\/b:4222"\]$/m);
+  assert.match(others, /^#bind_address = /m);
+  assert.match(others, /^#monitor_address = /m);
 });

@@ -71,6 +71,21 @@ Deno.test("cleanup and init take their own options", () => {
   });
 });
 
+Deno.test("servers of the cluster are named as the Go program names them, with one dash or two", () => {
+  const expected = [
+    { option: "--cluster-addr", key: "nats.cluster_addr", text: ":4221" },
+    { option: "--cluster-peers", key: "nats.cluster_peers", text: "nats://b:4221,dns://c:4221" },
+    { option: "--leaf-servers", key: "nats.leaf_servers", text: "nats://hub:7422/?hub=true" },
+  ];
+  for (const dash of ["-", "--"]) {
+    const line = expected.map(({ option, text }) => `${dash}${option.slice(2)} ${text}`).join(" ");
+    assert.deepEqual(parse(`${dash}config x ${line}`), {
+      name: "run",
+      choice: { path: "x", overrides: expected },
+    });
+  }
+});
+
 Deno.test("switches can be turned off, as Go programs allow", () => {
   assert.deepEqual(parse("-cleanup=false -config x"), run("x"));
   assert.deepEqual(parse("cleanup -all=true -all=false"), parse("cleanup"));

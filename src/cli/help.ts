@@ -55,5 +55,5 @@ function usageOf(name: CommandName): string {
 }
 
 function row(left: string, right: string): string {
-  return `  ${left.padEnd(18)} ${right}`;
+  return `  ${left.padEnd(24)} ${right}`;
 }

@@ -10,11 +10,21 @@ export async function init(
   command: { readonly path: string; readonly force: boolean; readonly overrides: readonly Override[] },
   { stdout }: Io,
 ): Promise<void> {
-  const text = renderExample(chosenValues(command.overrides));
+  const text = renderExample(withServer(chosenValues(command.overrides)));
   await write(command.path, text, command.force);
   stdout.write(
-    `Wrote ${command.path}. Look at db_path and nats.urls in it, then: harmonylite check --config ${command.path}\n`,
+    `Wrote ${command.path}. Look at db_path and [nats] in it, then: harmonylite check --config ${command.path}\n`,
   );
+}
+
+/** Where NATS tools and `curl` look for a server, unless the node is to use other servers. */
+function withServer(chosen: Record<string, string>): Record<string, string> {
+  if ("nats.urls" in chosen) return chosen;
+  return {
+    "nats.bind_address": '"127.0.0.1:4222"',
+    "nats.monitor_address": '"127.0.0.1:8222"',
+    ...chosen,
+  };
 }
 
 /** TOML texts by key of the settings that the user gave. Throws when one of them is not valid. */

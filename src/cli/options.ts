@@ -23,6 +23,30 @@ export const OPTIONS: Readonly<Record<string, Option>> = {
   },
   "db-path": { value: "FILE", commands: [...WITH_CONFIG, "init"], key: "db_path", help: "Beats db_path." },
   "node-id": { value: "N", commands: [...WITH_CONFIG, "init"], key: "node_id", help: "Beats node_id." },
+  "nats-urls": {
+    value: "LIST",
+    commands: [...WITH_CONFIG, "init"],
+    key: "nats.urls",
+    help: "Beats nats.urls; parted by commas.",
+  },
+  "cluster-addr": {
+    value: "ADDRESS",
+    commands: [...WITH_CONFIG, "init"],
+    key: "nats.cluster_addr",
+    help: "Beats nats.cluster_addr.",
+  },
+  "cluster-peers": {
+    value: "LIST",
+    commands: [...WITH_CONFIG, "init"],
+    key: "nats.cluster_peers",
+    help: "Beats nats.cluster_peers; parted by commas.",
+  },
+  "leaf-servers": {
+    value: "LIST",
+    commands: [...WITH_CONFIG, "init"],
+    key: "nats.leaf_servers",
+    help: "Beats nats.leaf_servers; parted by commas.",
+  },
   verbose: { commands: WITH_CONFIG, key: "logging.verbose", help: "Beats logging.verbose." },
   all: { commands: ["cleanup"], help: "Remove every trace: versions, positions and clock too." },
   "discard-pending": {

@@ -1,6 +1,5 @@
 import type { LoadedConfig } from "../config/load.ts";
 import { secretsOf } from "../config/config.ts";
-import { ConfigError } from "../lib/errors.ts";
 import { type Logger, openLogger } from "../observe/logger.ts";
 import { loadChoice, requirePaths } from "./check.ts";
 import type { ConfigChoice } from "./command.ts";
@@ -8,7 +7,8 @@ import type { Io } from "./io.ts";
 
 /** Replicates until the signal asks it to end, or the process has slept for long enough. */
 export async function run(choice: ConfigChoice, { signal }: Io): Promise<void> {
-  const loaded = await prepare(choice);
+  const loaded = await loadChoice(choice);
+  await requirePaths(loaded, { withDatabase: false });
   await using logger = await openLogger({ ...loaded.config.logging, secrets: secretsOf(loaded.config) });
   announce(loaded, logger);
   const { runNode } = await import("../agent/node.ts");
@@ -22,20 +22,6 @@ export async function run(choice: ConfigChoice, { signal }: Io): Promise<void> {
     }
   }
   logger.info("HarmonyLite has stopped");
-}
-
-/** The configuration of a command that works with the NATS servers. */
-export async function prepare(choice: ConfigChoice): Promise<LoadedConfig> {
-  const loaded = await loadChoice(choice);
-  await requirePaths(loaded, { withDatabase: false });
-  if (loaded.config.nats.urls.length > 0) return loaded;
-  throw new ConfigError(
-    "Invalid configuration: nats.urls is empty, and this version has no NATS server of its own",
-    {
-      hint:
-        'Start a nats-server with JetStream (nats-server -js) and set urls = ["nats://127.0.0.1:4222"] under [nats].',
-    },
-  );
 }
 
 function announce({ config, file, notes }: LoadedConfig, logger: Logger): void {

@@ -5,8 +5,8 @@ import { decodeKey } from "../verify/key.ts";
 import type { Difference, TableResult } from "../verify/comparison.ts";
 import { type NodeResult, type Verdict, verdictOf } from "../verify/verify.ts";
 import type { ConfigChoice } from "./command.ts";
+import { loadChoice, requirePaths } from "./check.ts";
 import { EXIT, type Io } from "./io.ts";
-import { prepare } from "./run.ts";
 
 /** Differences of one table that are shown to a person; `--json` has all. */
 const MAX_SHOWN = 20;
@@ -22,7 +22,9 @@ export async function verify(
   command: { readonly choice: ConfigChoice; readonly repair: boolean; readonly json: boolean },
   { signal, stdout }: Io,
 ): Promise<number> {
-  const { config } = await prepare(command.choice);
+  const loaded = await loadChoice(command.choice);
+  await requirePaths(loaded, { withDatabase: false });
+  const { config } = loaded;
   await using logger = await openLogger({ ...config.logging, secrets: secretsOf(config) });
   const { askToVerify } = await import("../agent/verification.ts");
   const results = await askToVerify(config, { repair: command.repair, signal, logger });

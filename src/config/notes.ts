@@ -9,7 +9,7 @@ export function findNotes(config: Config): string[] {
     ],
     [
       config.nats.urls.length === 0,
-      "nats.urls is empty: this version has no NATS server of its own, `run` needs one",
+      "nats.urls is empty: this node runs a NATS server of its own",
     ],
     [config.prometheus.enable, "prometheus.enable is true: this version does not serve metrics yet"],
     [

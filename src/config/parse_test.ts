@@ -252,6 +252,20 @@ Deno.test("names that NATS or Prometheus would refuse are refused here", () => {
   }
 });
 
+Deno.test("servers of a cluster and of leaf nodes are named with their port", () => {
+  const refused = (text: string): boolean => problemsOf(`db_path = "d"\n[nats]\n${text}`).length === 1;
+  for (const url of ["nats://a", "http://a:1", "a", "nats://:1", "nats://a:1 b", "nats://a:x"]) {
+    assert.ok(refused(`leaf_servers = ["${url}"]`), url);
+  }
+  for (
+    const url of ["nats://a:1", "a:1", "dns://a.b:1/?min=2", "tls://u:p@[::1]:1/", "nats://a:1?hub=true"]
+  ) {
+    assert.ok(!refused(`leaf_servers = ["${url}"]`), url);
+  }
+  assert.ok(refused('cluster_addr = ":-1"'));
+  assert.ok(refused('cluster_addr = "4221"'));
+});
+
 Deno.test("addresses are host:port with a port that exists", () => {
   const refused = (address: string): boolean => {
     return problemsOf(`db_path = "d"\n[prometheus]\nbind = "${address}"`).length === 1;
@@ -274,6 +288,9 @@ Deno.test("settings that only make sense together are checked together", () => {
   one('[nats]\nkey_file = "c"', /nats.cert_file is required/);
   one('[nats]\ncreds_file = "c"\nseed_file = "s"', /^3: nats.creds_file cannot be used with/);
   one('[nats]\nuser_password = "p"', /nats.user_name is required/);
+  one('[nats]\ncluster_addr = ":1"', /^3: nats.cluster_addr needs nats.cluster_peers/);
+  one('[nats]\ncluster_peers = ["nats://b:1"]', /^3: nats.cluster_peers need nats.cluster_addr/);
+  one('[nats]\nurls = ["nats://b:1"]\nleaf_servers = ["nats://b:2"]', /^3: nats.urls must be empty with/);
   one('[snapshot]\nstore = "s3"\n[snapshot.s3]\nbucket = "b"', /^4: snapshot.s3.endpoint is required/);
   one(
     '[snapshot]\nstore = "s3"\n[snapshot.s3]\nbucket = "b"\nendpoint = "e"\nsecret = "s"',

@@ -54,6 +54,24 @@ const RULES: readonly Rule[] = [
     text: "is required with nats.user_password",
   },
   {
+    key: "nats.cluster_peers",
+    with: ["nats.cluster_addr"],
+    broken: ({ nats }) => nats.clusterPeers.length > 0 && nats.clusterAddr === "",
+    text: "need nats.cluster_addr, where they can reach this node",
+  },
+  {
+    key: "nats.cluster_addr",
+    with: ["nats.cluster_peers"],
+    broken: ({ nats }) => nats.clusterAddr !== "" && nats.clusterPeers.length === 0,
+    text: "needs nats.cluster_peers: JetStream wants to know another server of its cluster",
+  },
+  {
+    key: "nats.urls",
+    with: ["nats.cluster_addr", "nats.leaf_servers"],
+    broken: ({ nats }) => nats.urls.length > 0 && (nats.clusterAddr !== "" || nats.leafServers.length > 0),
+    text: "must be empty with nats.cluster_addr and nats.leaf_servers: they are for a server of our own",
+  },
+  {
     key: "snapshot.s3.bucket",
     with: ["snapshot.enabled", "snapshot.store"],
     broken: ({ snapshot }) => keeps(snapshot, "s3") && snapshot.s3.bucket === "",

@@ -1,3 +1,4 @@
+import { NATS_SETTINGS } from "./nats_settings.ts";
 import {
   address,
   type AnySetting,
@@ -16,8 +17,6 @@ import {
 /** JetStream refuses more. */
 const MAX_REPLICAS = 5;
 
-const PREFIX = { form: /^[\w-]+$/, formText: "made of letters, digits, - and _" };
-const SUBJECT = { form: /^[\w-]+(\.[\w-]+)*$/, formText: "made of letters, digits, - and _, parted by dots" };
 const METRIC_PART = { form: /^([a-zA-Z_][a-zA-Z0-9_]*)?$/, formText: "made of letters, digits and _" };
 
 /**
@@ -232,66 +231,7 @@ export const SCHEMA = section("", {
     },
   ),
 
-  nats: section("The NATS servers that carry the changes.", {
-    urls: list({
-      default: [],
-      secret: true, // A URL may carry a password.
-      judge: judgeNatsUrl,
-      help:
-        "Servers to connect to; one that answers is enough. Empty: a server of our own (not in this version).",
-      example: '["nats://127.0.0.1:4222"]',
-    }),
-    subject_prefix: text({
-      ...SUBJECT,
-      default: "harmonylite-change-log",
-      help: "Subjects are named after it, one a shard. Equal on all nodes.",
-    }),
-    stream_prefix: text({
-      ...PREFIX,
-      default: "harmonylite-changes",
-      help: "Streams are named after it, one a shard. Two clusters on one server need two prefixes.",
-    }),
-    server_config: path({
-      default: "",
-      file: "must exist",
-      help: "Configuration file of our own server, when urls is empty.",
-    }),
-    seed_file: path({ default: "", file: "must exist", help: "NKey seed to log in with." }),
-    creds_file: path({
-      default: "",
-      file: "must exist",
-      help: "Credentials file (JWT and seed) to log in with.",
-    }),
-    user_name: text({ default: "", help: "User to log in with." }),
-    user_password: text({ default: "", secret: true, help: "Password of that user." }),
-    ca_file: path({
-      default: "",
-      file: "must exist",
-      help: "Certificate authority that signed the servers (PEM).",
-    }),
-    cert_file: path({ default: "", file: "must exist", help: "Client certificate (PEM), with key_file." }),
-    key_file: path({ default: "", file: "must exist", help: "Private key of the client certificate (PEM)." }),
-    bind_address: address({
-      default: "",
-      minPort: -1,
-      defaultText: "a free port on 127.0.0.1",
-      help: "Where our own server listens, when urls is empty. Port -1: a free one.",
-    }),
-    connect_retries: integer({
-      default: 5,
-      min: 0,
-      max: 1_000_000,
-      unit: "attempts",
-      help: "How often the first connection is tried again. Later ones are tried for ever.",
-    }),
-    reconnect_wait_seconds: integer({
-      default: 2,
-      min: 0,
-      max: 86_400,
-      unit: "s",
-      help: "Pause between two attempts.",
-    }),
-  }),
+  nats: NATS_SETTINGS,
 
   tables: section("Which tables are replicated, by name; * and ? stand for letters.", {
     include: list({ default: [], help: "Only these. Empty: all.", judge: judgeGlob }),
@@ -375,13 +315,6 @@ function listSections(members: SectionMembers, parent: string): [string, string]
     const key = parent === "" ? name : `${parent}.${name}`;
     return [[key, member.help], ...listSections(member.members, key)];
   });
-}
-
-function judgeNatsUrl(url: string): string | undefined {
-  const withScheme = url.includes("://") ? url : `nats://${url}`;
-  if (!/^(nats|tls):\/\//.test(withScheme)) return "it must begin with nats:// or tls://";
-  const host = URL.parse(withScheme)?.hostname ?? "";
-  return host === "" ? "it must be nats://host:port" : undefined;
 }
 
 function judgeGlob(glob: string): string | undefined {

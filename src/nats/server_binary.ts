@@ -1,4 +1,4 @@
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { HarmonyLiteError, messageOf } from "../lib/errors.ts";
 import { findProgram } from "../lib/programs.ts";
 
@@ -29,6 +29,11 @@ export interface FindNatsServerOptions {
   readonly log?: (line: string) => void;
   readonly signal?: AbortSignal;
   readonly machine?: Machine;
+  /**
+   * For a node that is to run now: looks beside the program too, and fetches the release at most. It neither builds nor
+   * installs anything, which would take minutes and surprise whoever runs a service.
+   */
+  readonly atRunTime?: boolean;
 }
 
 /** No step led to a nats-server that runs here; the message lists what was tried. */
@@ -67,6 +72,13 @@ const STEPS: readonly Step[] = [
   { name: "system package", find: fetchSystemPackage },
 ];
 
+const RUN_TIME_STEPS: readonly Step[] = [
+  { name: "PATH", find: findOnPath },
+  { name: "beside the program", find: findBeside },
+  { name: "cache", find: findInCache },
+  { name: "release", find: fetchRelease },
+];
+
 /**
  * The path of a nats-server that runs on this machine: the one that NATS_SERVER names, one on PATH, one in the
  * cache, or one that is fetched into the cache. Several processes may do this at once: each fetches into a folder of
@@ -79,7 +91,7 @@ export async function findNatsServer(options: FindNatsServerOptions = {}): Promi
   const named = context.env("NATS_SERVER");
   if (named !== undefined && named !== "") return await useNamed(named, context, log);
   const attempts: string[] = [];
-  for (const step of STEPS) {
+  for (const step of options.atRunTime ? RUN_TIME_STEPS : STEPS) {
     context.signal?.throwIfAborted();
     try {
       const path = await step.find(context);
@@ -127,6 +139,13 @@ async function useNamed(path: string, context: Context, log: (line: string) => v
 function findOnPath(context: Context): string {
   const path = findProgram("nats-server", context.env("PATH"));
   if (path === undefined) throw new NotThisWay("not there");
+  return path;
+}
+
+function findBeside(): string {
+  const folder = dirname(Deno.execPath());
+  const path = findProgram("nats-server", folder);
+  if (path === undefined) throw new NotThisWay(`not in ${folder}`);
   return path;
 }
 

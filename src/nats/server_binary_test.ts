@@ -32,8 +32,9 @@ class FakeMachine {
     return path;
   }
 
-  find(): Promise<string> {
+  find(options: { atRunTime?: boolean } = {}): Promise<string> {
     return findNatsServer({
+      ...options,
       cacheDir: this.cacheDir,
       log: (line) => this.lines.push(line),
       machine: { env: (name) => this.#env[name], releases: this.releases },
@@ -137,6 +138,17 @@ Deno.test("when nothing works the error lists every attempt with its reason", as
   assert.match(
     machine.lines.join("\n"),
     /go is not on PATH[\s\S]*python3 is not on PATH[\s\S]*apt-get is not on PATH/,
+  );
+});
+
+Deno.test("a node that is to run looks beside the program and fetches the release, but builds nothing", async () => {
+  await using dir = await makeTempDir();
+  const machine = new FakeMachine(dir);
+  await machine.install("go", writesServer("$GOBIN/nats-server"));
+  await assert.rejects(machine.find({ atRunTime: true }), NatsServerNotFoundError);
+  assert.deepEqual(
+    machine.lines.map((line) => line.split(": ")[1]),
+    ["PATH", "beside the program", "cache", "release"],
   );
 });
 

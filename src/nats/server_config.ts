@@ -154,9 +154,11 @@ function formatAddress({ host, port }: ListenAddress): string {
 
 /** As nats-server reads it: it knows fewer escapes than JSON, and takes every other character as it is. */
 function quote(text: string): string {
-  const escaped = text.replaceAll(/["\\]/g, "\\$&");
-  // deno-lint-ignore no-control-regex
-  return `"${escaped.replaceAll(/[\0-\x1f\x7f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`)}"`;
+  const escaped = text.replaceAll(/["\\]/g, "\\$&").replaceAll(/\p{ASCII}/gu, (character) => {
+    const code = character.charCodeAt(0);
+    return code < 32 || code === 127 ? `\\x${code.toString(16).padStart(2, "0")}` : character;
+  });
+  return `"${escaped}"`;
 }
 
 /** Reads `host:port` or `[host]:port`; without a host it means all interfaces. */

@@ -11,7 +11,12 @@ function settingsOf(text: string): string[] {
 
 Deno.test("settings are found in every way that nats-server allows to write them", () => {
   assert.deepEqual(settingsOf("port: 4222"), ["port"]);
-  assert.deepEqual(settingsOf("Port = 4222; \"host\" 'a b', net=x\nhttp 8222"), ["host", "http", "net", "port"]);
+  assert.deepEqual(settingsOf("Port = 4222; \"host\" 'a b', net=x\nhttp 8222"), [
+    "host",
+    "http",
+    "net",
+    "port",
+  ]);
   assert.deepEqual(settingsOf("jetstream { store_dir: /x, Max_File: 1G }\nport: 1"), [
     "jetstream",
     "jetstream.max_file",
@@ -42,7 +47,8 @@ Deno.test("what stands in comments, texts, blocks and lists is no setting of its
 Deno.test("included files count where they are included, relative to the file that includes them", () => {
   assert.deepEqual(
     settings({
-      "/etc/nats/main.conf": "include ./more/a.conf\ncluster {\n include '../b.conf'\n}\ninclude \"gone.conf\"\n",
+      "/etc/nats/main.conf":
+        "include ./more/a.conf\ncluster {\n include '../b.conf'\n}\ninclude \"gone.conf\"\n",
       "/etc/nats/more/a.conf": "port: 1\ninclude c.conf",
       "/etc/nats/more/c.conf": "http: 2",
       "/etc/b.conf": "listen: x:1",

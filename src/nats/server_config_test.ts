@@ -129,7 +129,7 @@ Deno.test("no value breaks out of its quotes", () => {
     render({ own: { ...own()!, relativePath } }).find((line) => line.startsWith("include"));
   assert.equal(include("a b.conf"), "include 'a b.conf'");
   assert.equal(include("it's.conf"), 'include "it\'s.conf"');
-  assert.throws(() => include("it's \"it\".conf"), /its path holds quotes/);
+  assert.throws(() => include('it\'s "it".conf'), /its path holds quotes/);
 });
 
 Deno.test("addresses are split, and no host means all interfaces", () => {

@@ -1,0 +1,133 @@
+import { relative } from "node:path";
+import type { Config } from "../config/config.ts";
+import { ConfigError } from "../lib/errors.ts";
+import { findNatsServer } from "../nats/server_binary.ts";
+import { awaitEarlierServer } from "../nats/server_before.ts";
+import { parseListenAddress, renderServerConfig, type ServerSettings } from "../nats/server_config.ts";
+import { settingsIn } from "../nats/server_config_keys.ts";
+import { resolveLeafs, resolvePeers } from "../nats/server_peers.ts";
+import { NatsServerProcess } from "../nats/server_process.ts";
+import type { Logger } from "../observe/logger.ts";
+import { readNodeState, removeNodeState, writeNodeState } from "./node_state.ts";
+
+/** A free port of loopback: 4222 may be a neighbour's. */
+const ANY_ADDRESS = "127.0.0.1:-1";
+/** Stores of a server alone and of one in a cluster: neither can go on with the other's. */
+const STORES = { alone: "alone", cluster: "cluster" } as const;
+
+/** Whose server it is and where its files are. */
+interface Place {
+  readonly config: Config;
+  /** `<database>-harmonylite.nats`: configuration and, unless the operator says otherwise, streams. */
+  readonly folder: string;
+  readonly own: ServerSettings["own"];
+}
+
+export function serverFolder(databasePath: string): string {
+  return `${databasePath}-harmonylite.nats`;
+}
+
+/**
+ * Starts the nats-server of a node whose `nats.urls` is empty. Only for who holds the process lock of the database.
+ * Resolves when it is ready for clients; its streams may have to wait for other nodes yet.
+ */
+export async function startEmbeddedServer(
+  config: Config,
+  { signal, logger }: { readonly signal: AbortSignal; readonly logger: Logger },
+): Promise<AsyncDisposable & { readonly url: string }> {
+  const place = await preparePlace(config);
+  const binary = await findNatsServer({ atRunTime: true, log: (line) => logger.info(line), signal });
+  const earlier = readNodeState(config.dbPath)?.natsServer;
+  if (earlier !== undefined) await awaitEarlierServer(earlier, serverName(config), signal);
+  const startedAt = new Date().toISOString();
+  const configPath = `${place.folder}/nats-server.conf`;
+  const server = await NatsServerProcess.start({
+    binary,
+    configPath,
+    inCluster: config.nats.clusterAddr !== "",
+    configure: async (port) => writePrivately(configPath, renderServerConfig(await settings(place, port))),
+    onLine: (level, text) => logger[level === "info" ? "debug" : level]("nats-server says", { text }),
+    onRunning: (running) => {
+      const { url, monitor, process } = running;
+      logger.info("The NATS server of this node is ready", { url, monitor, process });
+      const natsServer = { url, monitor, process };
+      writeNodeState(config.dbPath, {
+        node: String(config.nodeId),
+        process: Deno.pid,
+        startedAt,
+        natsServer,
+      });
+    },
+    onEnded: (reason, pauseMs) =>
+      logger.error("The NATS server of this node has ended, it is started again", { reason, pauseMs }),
+    signal,
+  });
+  return {
+    url: server.url,
+    [Symbol.asyncDispose]: async () => {
+      await server[Symbol.asyncDispose]();
+      removeNodeState(config.dbPath);
+    },
+  };
+}
+
+function serverName({ nodeId }: Config): string {
+  return `harmonylite-node-${nodeId}`;
+}
+
+/** Everything that the server writes lies in a folder that nobody else can enter. */
+async function preparePlace(config: Config): Promise<Place> {
+  const folder = serverFolder(config.dbPath);
+  await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
+  if (Deno.build.os !== "windows") await Deno.chmod(folder, 0o700);
+  return { config, folder, own: readOwn(config.nats.serverConfig, folder) };
+}
+
+function readOwn(path: string, folder: string): ServerSettings["own"] {
+  if (path === "") return undefined;
+  return { path, relativePath: relative(folder, path), settings: settingsIn(path, readText) };
+}
+
+function readText(path: string): string | undefined {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch {
+    return undefined; // nats-server says which file it cannot read.
+  }
+}
+
+/** Hosts are looked up anew for each start. */
+async function settings({ config, folder, own }: Place, port: number | undefined): Promise<ServerSettings> {
+  const { bindAddress, monitorAddress, clusterAddr, clusterPeers, leafServers, ...nats } = config.nats;
+  const listen = parseListenAddress(bindAddress === "" ? ANY_ADDRESS : bindAddress);
+  return {
+    name: serverName(config),
+    listen: { host: listen.host, port: listen.port === -1 ? port ?? -1 : listen.port },
+    monitor: monitorAddress === "" ? undefined : parseListenAddress(monitorAddress),
+    storeDir: await chooseStore(folder, clusterAddr !== "" || (own?.settings.has("cluster") ?? false)),
+    cluster: clusterAddr === ""
+      ? undefined
+      : { listen: parseListenAddress(clusterAddr), peers: await resolvePeers(clusterPeers) },
+    leafs: await resolveLeafs(leafServers),
+    user: nats.userName === "" ? undefined : { name: nats.userName, password: nats.userPassword },
+    own,
+  };
+}
+
+/** A member of a cluster that is started without it would go on with its streams alone, and they could not be joined again. */
+async function chooseStore(folder: string, inCluster: boolean): Promise<string> {
+  const clustered = `${folder}/${STORES.cluster}`;
+  if (inCluster) return clustered;
+  const wasInCluster = await Deno.stat(clustered).then(() => true, () => false);
+  if (!wasInCluster) return `${folder}/${STORES.alone}`;
+  throw new ConfigError("Cannot start nats-server alone: so far it was part of a cluster", {
+    hint:
+      `Give --cluster-addr and --cluster-peers, or set them under [nats]. To leave the cluster for good, remove "${clustered}".`,
+  });
+}
+
+function writePrivately(path: string, text: string): void {
+  const temporary = `${path}.tmp`;
+  Deno.writeTextFileSync(temporary, text, { mode: 0o600 });
+  Deno.renameSync(temporary, path);
+}
