@@ -9,6 +9,7 @@ import { makeTempDir, type TempDir } from "./temp.ts";
 
 /** Large enough that nothing is truncated, which is not the point of most tests. */
 const MAX_ENTRIES = 1_000_000;
+const START_TIMEOUT_MS = 20_000;
 const CONVERGE_TIMEOUT_MS = 60_000;
 const READ_TIMEOUT_MS = 10_000;
 
@@ -50,13 +51,14 @@ export class ClusterNode implements AsyncDisposable {
   }
 
   /** Starts the node and waits until it is at work; `options` go over those of the cluster. */
-  async start(options: Partial<NodeOptions> = {}): Promise<TestProcess> {
+  async start(options: Partial<NodeOptions> = {}, timeoutMs = START_TIMEOUT_MS): Promise<TestProcess> {
     const chosen = { ...this.options, ...options };
     const process = startNode(chosen);
     this.#process = process;
     try {
       await process.waitForLog(
         chosen.top?.["publish"] === false ? "Connected to NATS" : "Caught up with the streams",
+        { timeoutMs },
       );
       return process;
     } catch (error) {
@@ -172,25 +174,30 @@ export class Cluster implements AsyncDisposable {
     return node;
   }
 
-  /**
-   * Waits until nothing is on its way: all that was captured is in the streams, and all nodes have applied the streams
-   * to the same place. Then all databases must hold the same rows, types included.
-   */
-  async converge(
-    options: { timeoutMs?: number; nodes?: readonly ClusterNode[] } = {},
-  ): Promise<void> {
-    const { timeoutMs = CONVERGE_TIMEOUT_MS, nodes = this.nodes } = options;
-    try {
-      await eventually("nothing is on its way", () => checkSettled(nodes), { timeoutMs, intervalMs: 100 });
-      if (nodes.length > 1) assertSameContent(nodes.map(({ dbPath }) => dbPath));
-    } catch (error) {
-      const logs = nodes.map(({ process }) => process.log.tail(15)).join("\n");
-      throw new Error(`${error instanceof Error ? error.message : error}\n${logs}`, { cause: error });
-    }
+  /** See {@link converge}; default: all nodes. */
+  async converge(options: { timeoutMs?: number; nodes?: readonly ClusterNode[] } = {}): Promise<void> {
+    await converge(options.nodes ?? this.nodes, options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#resources.disposeAsync();
+  }
+}
+
+/**
+ * Waits until nothing is on its way: all that was captured is in the streams, and all nodes have applied the streams
+ * to the same place. Then all databases must hold the same rows, types included.
+ */
+export async function converge(
+  nodes: readonly ClusterNode[],
+  { timeoutMs = CONVERGE_TIMEOUT_MS }: { timeoutMs?: number } = {},
+): Promise<void> {
+  try {
+    await eventually("nothing is on its way", () => checkSettled(nodes), { timeoutMs, intervalMs: 100 });
+    if (nodes.length > 1) assertSameContent(nodes.map(({ dbPath }) => dbPath));
+  } catch (error) {
+    const logs = nodes.map(({ process }) => process.log.tail(15)).join("\n");
+    throw new Error(`${error instanceof Error ? error.message : error}\n${logs}`, { cause: error });
   }
 }
 
