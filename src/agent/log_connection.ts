@@ -100,7 +100,7 @@ async function connectLog(
   const leases = stack.use(new JetStreamKeyValue(connection, bucketSettings(config, LEASE_BUCKET)));
   const now = (): number => performance.now();
   const registry = new SchemaRegistry({ store, node: config.nodeId, logger, now });
-  await waitForStreams(log, options);
+  await waitForStreams(log, config, options);
   const owned = stack.move();
   const peers = new NatsPeers(connection, config.nats.subjectPrefix);
   return {
@@ -162,6 +162,7 @@ async function connectTo(
 
 async function waitForStreams(
   log: ReplicationLog,
+  config: Config,
   { signal, logger, attempts = Infinity }: ConnectLogOptions,
 ): Promise<void> {
   const backoff = new Backoff({ firstMs: FIRST_PAUSE_MS, maxMs: LONGEST_PAUSE_MS });
@@ -171,10 +172,17 @@ async function waitForStreams(
       return;
     } catch (error) {
       if (!(error instanceof StreamError) || !error.transient || attempt >= attempts) throw error;
-      logger.warn("Waiting for JetStream", { reason: error.message, hint: error.hint });
+      logger.warn("Waiting for JetStream", { reason: error.message, hint: error.hint ?? hintOf(config) });
     }
     await sleep(backoff.next(), signal);
   }
+}
+
+/** What a server of our own may be waiting for. */
+function hintOf({ nats }: Config): string | undefined {
+  if (nats.clusterAddr !== "") return "A cluster works while most of its servers run: start the other nodes.";
+  if (nats.leafServers.length > 0) return "The streams are those of nats.leaf_servers: it must be reached.";
+  return undefined;
 }
 
 function sayStatus(status: ConnectionStatus, logger: Logger): void {

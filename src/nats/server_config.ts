@@ -99,6 +99,8 @@ function renderCluster({ cluster, own }: ServerSettings, has: Has): string[] {
   if (cluster === undefined) return [];
   if (has("cluster")) throw bothHave("cluster_addr", "cluster", own!.path);
   return [
+    // Otherwise each attempt to reach a server that is away is a line, several a second.
+    ...has("reconnect_error_reports") ? [] : ["reconnect_error_reports: 3600"],
     "cluster {",
     `  name: ${quote(CLUSTER_NAME)}`,
     `  listen: ${quote(formatAddress(cluster.listen))}`,
@@ -116,6 +118,7 @@ function renderLeafs({ leafs, own }: ServerSettings, has: Has): string[] {
   if (has("leafnodes", "leaf")) throw bothHave("leaf_servers", "leafnodes", own!.path);
   const remotes = leafs.map(({ urls, hub }) => `{ urls: [${urls.map(quote).join(", ")}], hub: ${hub} }`);
   return [
+    ...has("reconnect_error_reports") ? [] : ["reconnect_error_reports: 3600"],
     `leafnodes { remotes: [${remotes.join(", ")}] }`,
     ...isLeaf(leafs) && !has("default_js_domain")
       ? [`default_js_domain: { "$G": ${quote(JETSTREAM_DOMAIN)} }`]

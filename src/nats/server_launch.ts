@@ -63,7 +63,7 @@ export async function launchServer(options: LaunchOptions): Promise<RunningServe
   const start = new Start(options.inCluster);
   const reading = readLines(child.stderr, (line) => start.push(log.push(line)));
   const ended = Promise.all([child.status, reading]).then(([{ code, signal }]) =>
-    log.reason ?? (signal === null ? `exit code ${code}` : `ended by ${signal}`)
+    signal === null ? log.reason ?? `exit code ${code}` : `ended by ${signal}`
   );
   const stop = async (): Promise<void> => {
     kill(child, "SIGTERM");

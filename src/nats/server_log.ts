@@ -9,6 +9,8 @@ const LEVELS: Readonly<Record<string, ServerLogLevel>> = {
   ERR: "error",
   FTL: "error",
 };
+/** Other servers may be started later, or be away: to be told, but nothing is wrong here. */
+const AWAITED = /^Error trying to connect (to route|as leafnode)/;
 /** A server that complains without end must not fill the disk. */
 const MAX_LINES_PER_MINUTE = 120;
 /** Lines without a level that are kept: what a server says that does not start, or that breaks. */
@@ -33,7 +35,7 @@ export class ServerLog {
   /** `[4711] 2026/01/31 12:00:00.000000 [INF] Server is ready`. Returns the text, `Server is ready`. */
   push(line: string): string {
     const [, mark = "", text = line] = /\[([A-Z]{3})\] (.*)$/.exec(line) ?? [];
-    const level = LEVELS[mark];
+    const level = AWAITED.test(text) ? "warn" : LEVELS[mark];
     if (level === "error") this.#lastError = text;
     if (mark === "" && text.trim() !== "" && this.#kept.length < MAX_KEPT_LINES) this.#kept.push(text.trim());
     if (level !== undefined && text.trim() !== "" && !OF_NO_INTEREST.test(text)) this.#pass(level, text);

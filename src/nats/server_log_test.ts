@@ -13,9 +13,15 @@ Deno.test("lines are passed on by level, those for debugging the server are not"
   assert.equal(text, "Server is ready");
   server.push("[47] 2026/01/31 12:00:00.000000 [DBG] 127.0.0.1:1 - cid:5 - Client connection created");
   server.push("[47] [WRN] it is [odd]");
+  server.push("[47] [ERR] Error trying to connect to route (attempt 1): dial tcp: connection refused");
   server.push("[47] 2026/01/31 12:00:00.000000 [FTL] broken");
   server.push("[47] 2026/01/31 12:00:00.000000 [INF] ");
-  assert.deepEqual(told, ["info Server is ready", "warn it is [odd]", "error broken"]);
+  assert.deepEqual(told, [
+    "info Server is ready",
+    "warn it is [odd]",
+    "warn Error trying to connect to route (attempt 1): dial tcp: connection refused",
+    "error broken",
+  ]);
 });
 
 Deno.test("a server that complains without end is cut short, and how much was cut is told", () => {

@@ -9,8 +9,11 @@ export const PULL_BYTES = 1 << 20;
 
 /** The server ends a pull after this time; the next one follows at once. */
 const PULL_EXPIRES_MS = 30_000;
-/** A pull that has nothing to deliver says so as often … */
-const HEARTBEAT_MS = 5_000;
+/**
+ * A pull that has nothing to deliver says so as often … A consumer lives on one server: in a cluster it is lost with that
+ * server, and only this tells.
+ */
+const HEARTBEAT_MS = 2_000;
 /** … and after silence for between one and two times this, the consumer is taken for lost. */
 const SILENCE_LIMIT_MS = 2 * HEARTBEAT_MS;
 /** The server forgets a consumer that nobody pulls from, such as that of a killed process. */
