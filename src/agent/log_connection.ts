@@ -203,9 +203,11 @@ function sayStatus(status: ConnectionStatus, logger: Logger): void {
 function natsOptions({ nats, nodeId }: Config, urls: readonly string[]): NatsOptions {
   const { seedFile, credsFile, userName, userPassword, caFile, certFile, keyFile } = nats;
   const { connectRetries, reconnectWaitSeconds } = nats;
+  // Other nodes' servers may listen on loopbacks of their own, where something else answers here.
+  const noOthers = nats.urls.length === 0;
   const credentials = { seedFile, credsFile, userName, userPassword, caFile, certFile, keyFile };
   const set = Object.fromEntries(Object.entries(credentials).filter(([, value]) => value !== ""));
-  return { urls, connectRetries, reconnectWaitSeconds, name: `harmonylite-node-${nodeId}`, ...set };
+  return { urls, noOthers, connectRetries, reconnectWaitSeconds, name: `harmonylite-node-${nodeId}`, ...set };
 }
 
 function bucketSettings(config: Config, bucket: string): BucketSettings {

@@ -14,12 +14,14 @@ export const NATS_SETTINGS = section("The NATS servers that carry the changes.",
   subject_prefix: text({
     ...SUBJECT,
     default: "harmonylite-change-log",
-    help: "Subjects are named after it, one a shard. Equal on all nodes.",
+    help:
+      "Subjects are named after it, one a shard. Equal on all nodes. Two clusters on one server need two of these, too.",
   }),
   stream_prefix: text({
     ...PREFIX,
     default: "harmonylite-changes",
-    help: "Streams are named after it, one a shard. Two clusters on one server need two prefixes.",
+    help:
+      "Streams are named after it, one a shard. Equal on all nodes. Two clusters on one server need two of these.",
   }),
   seed_file: path({ default: "", file: "must exist", help: "NKey seed to log in with." }),
   creds_file: path({

@@ -13,6 +13,8 @@ import { connectSturdily } from "./transport.ts";
 export interface NatsOptions extends Credentials {
   /** `nats://host:port` or `tls://host:port`; a user in the URL counts when none is set otherwise. */
   readonly urls: readonly string[];
+  /** Never connect to another server of their cluster. */
+  readonly noOthers?: boolean;
   /** How many rounds over all urls the first connection may take; at least one is made. */
   readonly connectRetries: number;
   /** Between two rounds, and later between two attempts to reconnect to one server. */
@@ -82,6 +84,7 @@ async function makeClientOptions(options: NatsOptions): Promise<ConnectionOption
     name: options.name,
     authenticator: await makeAuthenticators(options, servers),
     ...tls === undefined ? {} : { tls },
+    ignoreClusterUpdates: options.noOthers ?? false,
     timeout: CONNECT_TIMEOUT_MS,
     maxPingOut: MAX_PINGS_OUT,
     reconnect: true,

@@ -104,6 +104,8 @@ function renderCluster({ cluster, own }: ServerSettings, has: Has): string[] {
     "cluster {",
     `  name: ${quote(CLUSTER_NAME)}`,
     `  listen: ${quote(formatAddress(cluster.listen))}`,
+    // Clients of other nodes have their own server; what this one listens on may be a loopback.
+    "  no_advertise: true",
     `  routes: [${cluster.peers.map(quote).join(", ")}]`,
     "}",
   ];

@@ -83,6 +83,9 @@ const MAX_SOCKET_ERRORS = 20;
 /**
  * Connects as the library's own `connect` does, over the transport above. A server that hangs up without a word, as
  * over a certificate, leaves the library waiting for its time-out: then the socket's error tells more.
+ *
+ * The other servers of a cluster, which each server names, are learnt when there is a connection. The library takes a server
+ * that refuses us off its list, and puts it on again when the next one names it: it would go round without end or pause.
  */
 export async function connectSturdily(options: ConnectionOptions): Promise<NatsConnection> {
   const socketErrors: Error[] = [];
@@ -92,9 +95,20 @@ export async function connectSturdily(options: ConnectionOptions): Promise<NatsC
     );
   setTransportFactory({ factory, dnsResolveFn: nodeResolveHost });
   try {
-    return await NatsConnectionImpl.connect(options);
+    const connection = await NatsConnectionImpl.connect({ ...options, ignoreClusterUpdates: true });
+    if (!options.ignoreClusterUpdates) learnServers(connection as NatsConnectionImpl);
+    return connection;
   } catch (error) {
     const alert = socketErrors.find(({ message }) => /alert|certificate/i.test(message));
     throw error instanceof TimeoutError ? alert ?? socketErrors[0] ?? error : error;
   }
+}
+
+/** Does what the library does with each message of a server about its cluster, and lets it go on from here. */
+function learnServers({ protocol }: NatsConnectionImpl): void {
+  protocol.options.ignoreClusterUpdates = false;
+  if (protocol.info === undefined) return;
+  const isEncrypted = protocol.transport.isEncrypted();
+  protocol.servers.update(protocol.info, isEncrypted);
+  if (isEncrypted) protocol.servers.updateTLSName();
 }

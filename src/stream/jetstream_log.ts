@@ -13,6 +13,7 @@ import type {
 import { Requests } from "./requests.ts";
 import {
   differencesOf,
+  isOfAnotherCluster,
   looksOurs,
   shardOf,
   stateOf,
@@ -22,6 +23,7 @@ import {
   subjectOf,
 } from "./stream_layout.ts";
 import { readStream } from "./stream_reader.ts";
+import { subjectTaken } from "./stream_refusals.ts";
 import { API_ERROR, isApiError, toStreamError } from "./transience.ts";
 
 /** The header by which JetStream knows a message that it has stored already. */
@@ -146,6 +148,9 @@ export class JetStreamLog implements ReplicationLog {
     for (const info of streams.toSorted(byAge)) {
       const shard = shardOf(this.#settings, info.config.subjects);
       if (shard === undefined) continue;
+      if (isOfAnotherCluster(this.#settings, info.config.name, shard)) {
+        throw subjectTaken(subjectOf(this.#settings, shard), info.config.name);
+      }
       const older = found.get(shard);
       if (older === undefined) found.set(shard, [info]);
       else older.push(info);

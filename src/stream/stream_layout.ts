@@ -36,6 +36,14 @@ export function looksOurs(settings: StreamSettings, name: string): boolean {
   return name.startsWith(prefix) && /^(c-)?[1-9]\d*$/.test(name.slice(prefix.length));
 }
 
+/**
+ * Whether the stream of a shard is called as a cluster with another prefix calls it. Any other name is taken as it is: a
+ * stream is known by its subject.
+ */
+export function isOfAnotherCluster(settings: StreamSettings, name: string, shard: number): boolean {
+  return /-(\d+)$/.exec(name)?.[1] === String(shard) && !looksOurs(settings, name);
+}
+
 /** The settings that every program which shares these streams has created them with since its first version. */
 export function streamConfigOf(settings: StreamSettings, shard: number): StreamConfigRequest {
   return {

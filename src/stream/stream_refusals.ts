@@ -21,3 +21,15 @@ export function streamRecreated(stream: string, next: number, what: string, caus
       "The node starts over with this stream; check that nobody deletes streams or restores an old store.",
   });
 }
+
+/** The subject of a shard leads into a stream of another cluster: both would get each other's changes. */
+export function subjectTaken(subject: string, stream: string): StreamError {
+  return new StreamError(
+    "SUBJECT_TAKEN",
+    `Subject "${subject}" belongs to stream "${stream}" of another cluster`,
+    {
+      transient: false,
+      hint: "Give each cluster on one NATS account both a stream_prefix and a subject_prefix of its own.",
+    },
+  );
+}

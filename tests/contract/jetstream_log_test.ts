@@ -109,6 +109,24 @@ Deno.test("a stream for compressed messages differs by name only, and is found w
   assert.deepEqual((await plain.ensureStreams()).map(({ name }) => name), ["harmonylite-changes-c-1"]);
 });
 
+Deno.test("a cluster with another stream_prefix but the same subjects is refused, before the two mix", async () => {
+  await using lab = await JetStreamLab.start();
+  await using one = await lab.open({ shards: 2 });
+  await one.ensureStreams();
+  for (const compress of [true, false]) {
+    await using other = await lab.open({ streamPrefix: "others", compress });
+    await assert.rejects(other.ensureStreams(), (error) => {
+      assert.ok(error instanceof StreamError && !error.transient);
+      assert.match(
+        error.message,
+        /^Subject "change-log-1" belongs to stream "changes-1" of another cluster$/,
+      );
+      return true;
+    });
+  }
+  assert.deepEqual(await lab.streamNames(), ["changes-1", "changes-2"]);
+});
+
 Deno.test("only max_entries and replicas of an existing stream are changed", async () => {
   await using lab = await JetStreamLab.start();
   await lab.createStream(STREAM, "change-log-1");

@@ -79,6 +79,30 @@ Deno.test("a user and a password are accepted, also from the URL, and wrong ones
   });
 });
 
+Deno.test("a cluster refuses at once, too, and its other servers are learnt from the first one", async () => {
+  const [port, clusterPort] = [freePort(), freePort()];
+  const config = `authorization { user: edge, password: "${SECRET}" }
+    cluster { name: c, listen: "127.0.0.1:${clusterPort}" }`;
+  const other = `authorization { user: edge, password: "${SECRET}" }
+    cluster { name: c, listen: "127.0.0.1:${freePort()}", routes: ["nats://127.0.0.1:${clusterPort}"] }`;
+  const login = { userName: "edge", userPassword: SECRET };
+  await withServer({ port, config, jetStream: false }, async (first) => {
+    await withServer({ config: other, jetStream: false }, async (second) => {
+      await eventually("they know each other", () => second.process.log.has("Route connection created"));
+      await assertRefused({ urls: [first.url] }, "AUTHORIZATION", /Authorization Violation/);
+      const statuses: ConnectionStatus[] = [];
+      const connection = await connect({ urls: [first.url], ...login }, (status) => statuses.push(status));
+      const loyal = await connect({ urls: [first.url], ...login, noOthers: true });
+      await first.kill();
+      await eventually("the other server is used", () => statuses.some(({ type }) => type === "reconnected"));
+      assert.equal(connection.getServer(), `127.0.0.1:${second.port}`);
+      await connection.close();
+      assert.equal(loyal.info, undefined, "it waits for its server");
+      await loyal.close();
+    });
+  });
+});
+
 Deno.test("a token in the URL is accepted", async () => {
   await withServer({ config: `authorization { token: "${SECRET}" }` }, async ({ port }) => {
     await assertWorks({ urls: [`nats://${encodeURIComponent(SECRET)}@127.0.0.1:${port}`] });

@@ -107,8 +107,11 @@ export function makeOperator(): { config: string; credentials: string; strangeCr
     conn: -1,
     leaf: -1,
   };
+  const jetStream = { mem_storage: -1, disk_storage: -1, streams: -1, consumer: -1 };
   const preload = [account, system].map((key) =>
-    `${key.getPublicKey()}: ${sign(operator, key, { type: "account", limits })}`
+    `${key.getPublicKey()}: ${
+      sign(operator, key, { type: "account", limits: key === system ? limits : { ...limits, ...jetStream } })
+    }`
   );
   const config = `operator: ${sign(operator, operator, { type: "operator" })}
     system_account: ${system.getPublicKey()}

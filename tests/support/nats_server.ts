@@ -7,6 +7,8 @@ export interface NatsServerOptions {
   readonly storeDir?: string;
   /** Default: a free port that the system names. */
   readonly port?: number;
+  /** Default true. */
+  readonly jetStream?: boolean;
   /** Further arguments of nats-server. */
   readonly args?: readonly string[];
   /** Text of a configuration file; what the arguments say goes before it. */
@@ -103,7 +105,8 @@ export class NatsServer implements AsyncDisposable {
   }
 
   async #arguments(): Promise<string[]> {
-    const args = ["-a", "127.0.0.1", "-p", String(this.#port), "-js", "-sd", this.storeDir];
+    const jetStream = this.#options.jetStream ?? true ? ["-js", "-sd", this.storeDir] : [];
+    const args = ["-a", "127.0.0.1", "-p", String(this.#port), ...jetStream];
     if (this.#options.config !== undefined) {
       const path = this.#temp.file("nats.conf");
       await Deno.writeTextFile(path, this.#options.config);
