@@ -6,7 +6,7 @@ import type { Generation } from "../snapshot/manifest.ts";
 import { SnapshotError } from "../snapshot/snapshot_error.ts";
 import { strip } from "../snapshot/take.ts";
 import type { ReplicationLog, StreamState } from "../stream/replication_log.ts";
-import { connectLog } from "./log_connection.ts";
+import { connectBeside } from "./log_connection.ts";
 import { Replica } from "./replica.ts";
 
 /** How often JetStream is asked for its streams before it counts as not to be had. */
@@ -35,7 +35,7 @@ export async function replay(
   untilNs: bigint,
   { signal, logger }: { readonly signal: AbortSignal; readonly logger: Logger },
 ): Promise<void> {
-  await using connection = await connectLog(config, { signal, logger, attempts: STREAM_ATTEMPTS });
+  await using connection = await connectBeside(config, { signal, logger, attempts: STREAM_ATTEMPTS });
   using replica = await Replica.open({ ...config, dbPath: path }, { signal, logger });
   for (const state of await connection.log.streams()) {
     await replayStream(replica, connection.log, state, untilNs, signal);

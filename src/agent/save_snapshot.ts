@@ -9,7 +9,7 @@ import type { SnapshotStore } from "../snapshot/store.ts";
 import { type TakeOptions, takeSnapshot } from "../snapshot/take.ts";
 import { Database } from "../sqlite/database.ts";
 import { takeOwnership } from "./database_owner.ts";
-import { connectLog, type LogConnection } from "./log_connection.ts";
+import { connectBeside, connectNode, type LogConnection } from "./log_connection.ts";
 import { Replica } from "./replica.ts";
 
 /** How often JetStream is asked for its streams before a command gives up. */
@@ -102,7 +102,10 @@ export async function saveSnapshot(config: Config, options: SaveOptions): Promis
   requireWhole(config);
   using lock = acquireUnlessHeld(config.dbPath);
   using replica = lock && await openReplica(config, options);
-  await using connection = await connectLog(config, { ...options, attempts: STREAM_ATTEMPTS });
+  await using connection = await (lock ? connectNode : connectBeside)(config, {
+    ...options,
+    attempts: STREAM_ATTEMPTS,
+  });
   await using store = await connection.openStore();
   const stop = new AbortController();
   const deadline = AbortSignal.any([options.signal, stop.signal]);

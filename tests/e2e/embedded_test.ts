@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { serverFolder } from "../../src/agent/embedded_server.ts";
 import { connectToNats } from "../../src/nats/connection.ts";
 import { converge } from "../support/cluster.ts";
 import { embeddedCluster, embeddedNode, isListening, serverOf } from "../support/embedded_cluster.ts";
@@ -57,8 +58,12 @@ Deno.test("a node alone needs no other server, and leaves none behind, however i
   await converge([node]);
   assert.equal(node.count("SELECT sequence FROM __harmonylite___position"), 3);
 
+  // A service manager asks node and server to end at the same time; what was just written is sent all the same.
+  await node.sql("INSERT INTO notes VALUES (33, 'at the end');");
   const last = serverOf(node);
+  Deno.kill(last.process, "SIGTERM");
   assert.equal(await node.stop(), 0);
+  assert.equal(node.pending(), 0);
   assert.equal(isListening(last.port), false);
   assert.throws(() => serverOf(node), /names no server/);
   await using stopped = node.command(["verify"]);
@@ -119,13 +124,14 @@ Deno.test("three nodes are a cluster of servers: whatever dies, and in whatever 
   await Promise.all([second, third, one.start({}, CLUSTER_START_MS)]);
   await settle([one, two, three]);
 
-  // Any one may die, and comes back.
+  // Any one may die, and comes back, the last one with a new disk for its server.
   for (const lost of [one, two, three]) {
     const rest = [one, two, three].filter((node) => node !== lost);
     await lost.kill();
     await Promise.all(rest.map(write));
     await settle(rest);
     await write(lost);
+    if (lost === three) await Deno.remove(serverFolder(three.dbPath), { recursive: true });
     await lost.start({}, CLUSTER_START_MS);
     await settle([one, two, three]);
   }
@@ -226,7 +232,7 @@ Deno.test("the operator's own configuration is merged: what it says counts, what
   assert.ok(node.process.log.has("Max Storage:     95.37 MB"));
   assert.ok(node.process.log.has("Name:     harmonylite-node-1"));
   assert.throws(() => Deno.statSync(dir.file("elsewhere.log")), Deno.errors.NotFound);
-  assert.ok(Deno.statSync(`${node.dbPath}-harmonylite.nats/alone/jetstream`).isDirectory);
+  assert.ok(Deno.statSync(`${serverFolder(node.dbPath)}/alone/jetstream`).isDirectory);
   assert.equal(await node.stop(), 0);
 
   const anonymous = { nats: { ...serverConfig, connect_retries: 1 } };
@@ -257,7 +263,7 @@ Deno.test("a peer is found by its host name, and the server lets in only the con
   await Promise.all([one.start({}, CLUSTER_START_MS), two.start({}, CLUSTER_START_MS)]);
   await one.sql("INSERT INTO notes VALUES (1, 'one');");
   await converge([one, two]);
-  const rendered = await Deno.readTextFile(`${one.dbPath}-harmonylite.nats/nats-server.conf`);
+  const rendered = await Deno.readTextFile(`${serverFolder(one.dbPath)}/nats-server.conf`);
   assert.match(rendered, new RegExp(`routes: \\["nats://127\\.0\\.0\\.1:${otherPort}"`));
   assert.ok(!one.process.log.has("s3cret"));
   const url = `nats://127.0.0.1:${clientPort}`;
