@@ -3,12 +3,17 @@ import type { Config } from "../config/config.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { findNatsServer } from "../nats/server_binary.ts";
 import { awaitEarlierServer } from "../nats/server_before.ts";
-import { parseListenAddress, renderServerConfig, type ServerSettings } from "../nats/server_config.ts";
+import {
+  localAddress,
+  parseListenAddress,
+  renderServerConfig,
+  type ServerSettings,
+} from "../nats/server_config.ts";
 import { settingsIn } from "../nats/server_config_keys.ts";
 import { resolveLeafs, resolvePeers } from "../nats/server_peers.ts";
 import { NatsServerProcess } from "../nats/server_process.ts";
 import type { Logger } from "../observe/logger.ts";
-import { readNodeState, removeNodeState, writeNodeState } from "./node_state.ts";
+import { type NatsServerState, readNodeState, removeNodeState, writeNodeState } from "./node_state.ts";
 
 /** A free port of loopback: 4222 may be a neighbour's. */
 const ANY_ADDRESS = "127.0.0.1:-1";
@@ -40,12 +45,23 @@ export async function startEmbeddedServer(
   const earlier = readNodeState(config.dbPath)?.natsServer;
   if (earlier !== undefined) await awaitEarlierServer(earlier, serverName(config), signal);
   const startedAt = new Date().toISOString();
+  const tell = (natsServer: NatsServerState): void =>
+    writeNodeState(config.dbPath, { node: String(config.nodeId), process: Deno.pid, startedAt, natsServer });
   const configPath = `${place.folder}/nats-server.conf`;
   const server = await NatsServerProcess.start({
     binary,
     configPath,
     inCluster: config.nats.clusterAddr !== "",
-    configure: async (port) => writePrivately(configPath, renderServerConfig(await settings(place, port))),
+    configure: async (port) => {
+      const planned = await settings(place, port);
+      writePrivately(configPath, renderServerConfig(planned));
+      // Crash point: killed before anybody is connected to it, this node leaves a server. The next start finds it by this.
+      tell({
+        url: `nats://${localAddress(planned.listen)}`,
+        monitor: undefined,
+        process: undefined,
+      });
+    },
     onLine: (level, text) => logger[level === "info" ? "debug" : level]("nats-server says", { text }),
     onRunning: (running) => {
       const { url, monitor, process } = running;
@@ -102,7 +118,7 @@ async function settings({ config, folder, own }: Place, port: number | undefined
   const listen = parseListenAddress(bindAddress === "" ? ANY_ADDRESS : bindAddress);
   return {
     name: serverName(config),
-    listen: { host: listen.host, port: listen.port === -1 ? port ?? -1 : listen.port },
+    listen: { host: listen.host, port: listen.port === -1 ? port ?? freePort(listen.host) : listen.port },
     monitor: monitorAddress === "" ? undefined : parseListenAddress(monitorAddress),
     storeDir: await chooseStore(folder, clusterAddr !== "" || (own?.settings.has("cluster") ?? false)),
     cluster: clusterAddr === ""
@@ -112,6 +128,12 @@ async function settings({ config, folder, own }: Place, port: number | undefined
     user: nats.userName === "" ? undefined : { name: nats.userName, password: nats.userPassword },
     own,
   };
+}
+
+/** A port that is free now: when another program is faster, the start fails and the next attempt takes another one. */
+function freePort(hostname: string): number {
+  using listener = Deno.listen({ hostname, port: 0 });
+  return listener.addr.port;
 }
 
 /** A member of a cluster that is started without it would go on with its streams alone, and they could not be joined again. */

@@ -19,7 +19,8 @@ export interface NatsServerState {
   readonly url: string;
   /** `http://127.0.0.1:8222`, when it has a monitor. */
   readonly monitor: string | undefined;
-  readonly process: number;
+  /** Undefined until it is ready. */
+  readonly process: number | undefined;
 }
 
 export function nodeStatePath(databasePath: string): string {

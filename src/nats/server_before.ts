@@ -11,7 +11,7 @@ const GREETING_TIMEOUT_MS = 1_000;
  * itself; if nobody was connected when that run was killed, this look is what ends it (see `launchServer`).
  */
 export async function awaitEarlierServer(
-  earlier: { readonly url: string; readonly process: number },
+  earlier: { readonly url: string; readonly process: number | undefined },
   name: string,
   signal: AbortSignal,
 ): Promise<void> {
@@ -21,7 +21,11 @@ export async function awaitEarlierServer(
       throw new HarmonyLiteError(
         "NATS_SERVER_RUNS",
         `Cannot start nats-server: that of an earlier run still listens at ${earlier.url}`,
-        { hint: `End process ${earlier.process}, if it is a nats-server.` },
+        {
+          hint: `End ${
+            earlier.process === undefined ? "it" : `process ${earlier.process}, if it is a nats-server`
+          }.`,
+        },
       );
     }
     await sleep(PAUSE_MS, signal);

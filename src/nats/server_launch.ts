@@ -1,4 +1,5 @@
 import { HarmonyLiteError, messageOf } from "../lib/errors.ts";
+import { localAddress, parseListenAddress } from "./server_config.ts";
 import { type OnServerLine, ServerLog } from "./server_log.ts";
 
 export interface LaunchOptions {
@@ -149,9 +150,9 @@ class Start {
   }
 }
 
-/** Who listens on all interfaces is reached on loopback. */
 function addressIn(sentence: RegExp, text: string): string | undefined {
-  return sentence.exec(text)?.[1]?.replace(/^0\.0\.0\.0:/, "127.0.0.1:").replace(/^\[::\]:/, "[::1]:");
+  const found = sentence.exec(text)?.[1];
+  return found && localAddress(parseListenAddress(found));
 }
 
 async function readLines(stream: ReadableStream<Uint8Array>, onLine: (line: string) => void): Promise<void> {

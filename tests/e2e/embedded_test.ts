@@ -8,6 +8,10 @@ import { freePort } from "../support/nats_server.ts";
 import { makeTempDir } from "../support/temp.ts";
 
 const SCHEMA = "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT);";
+/** Never ready. It ends when its reader does, as nats-server does. */
+const SLOW_SERVER = `#!/bin/sh
+if [ "$1" = --version ]; then echo nats-server: v2.15.2; else while echo waiting >&2; do sleep 0.1; done; fi
+`;
 /** Servers of a cluster look for each other and elect a leader first, on a machine that has other things to do. */
 const CLUSTER_START_MS = 90_000;
 
@@ -91,6 +95,15 @@ Deno.test("a fixed address is taken again right after the node was killed, and a
     assert.equal(serverOf(node).url, `nats://${address}`);
   }
   await converge([node]);
+  // Killed before its server was ready, it has said where that will be: the next start looks there.
+  await node.kill();
+  await Deno.writeTextFile(dir.file("slow"), SLOW_SERVER, { mode: 0o755 });
+  await using slow = node.launch({ env: { NATS_SERVER: dir.file("slow") }, settings: {} });
+  await eventually("it waits for its server", () => serverOf(node).process === 0);
+  assert.match(serverOf(node).url, /^nats:\/\/127\.0\.0\.1:\d+$/);
+  await slow.kill("SIGKILL");
+  await node.start();
+
   await using neighbour = await embeddedNode(dir, 2, SCHEMA, { nats });
   await using refused = neighbour.launch();
   assert.equal(await refused.exited, 1);

@@ -44,7 +44,7 @@ export async function embeddedCluster(dir: TempDir, count: number, schema: strin
 export function serverOf(node: ClusterNode): { url: string; port: number; monitor: string; process: number } {
   const server = readNodeState(node.dbPath)?.natsServer;
   if (server === undefined) throw new Error(`${nodeStatePath(node.dbPath)} names no server`);
-  const { url, monitor = "", process } = server;
+  const { url, monitor = "", process = 0 } = server;
   return { url, monitor, process, port: Number(new URL(url).port) };
 }
 
