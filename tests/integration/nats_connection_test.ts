@@ -90,15 +90,18 @@ Deno.test("a cluster refuses at once, too, and its other servers are learnt from
     await withServer({ config: other, jetStream: false }, async (second) => {
       await eventually("they know each other", () => second.process.log.has("Route connection created"));
       await assertRefused({ urls: [first.url] }, "AUTHORIZATION", /Authorization Violation/);
-      const statuses: ConnectionStatus[] = [];
-      const connection = await connect({ urls: [first.url], ...login }, (status) => statuses.push(status));
-      const loyal = await connect({ urls: [first.url], ...login, noOthers: true });
+      const returned = new Set<string>();
+      const follow = (name: string) => ({ type }: ConnectionStatus): void =>
+        void (type === "reconnected" && returned.add(name));
+      const connection = await connect({ urls: [first.url], ...login }, follow("any"));
+      const loyal = await connect({ urls: [first.url], ...login, noOthers: true }, follow("loyal"));
       await first.kill();
-      await eventually("the other server is used", () => statuses.some(({ type }) => type === "reconnected"));
+      await eventually("the other server is used", () => returned.has("any"));
+      await first.start();
+      await eventually("the first server is used again", () => returned.has("loyal"));
       assert.equal(connection.getServer(), `127.0.0.1:${second.port}`);
-      await connection.close();
-      assert.equal(loyal.info, undefined, "it waits for its server");
-      await loyal.close();
+      assert.equal(loyal.getServer(), `127.0.0.1:${first.port}`);
+      await Promise.all([connection.close(), loyal.close()]);
     });
   });
 });
