@@ -4,10 +4,10 @@ import { HarmonyLiteError } from "../lib/errors.ts";
 import { type Logger, openLogger } from "../observe/logger.ts";
 import type { Generation } from "../snapshot/manifest.ts";
 import type { Generations } from "../snapshot/generations.ts";
+import { loadChoice, requirePaths } from "./check.ts";
 import type { SnapshotCommand } from "./command.ts";
 import { EXIT, type Io } from "./io.ts";
 import { ProgressBar } from "./progress_bar.ts";
-import { prepare } from "./run.ts";
 
 /** What all actions work with. */
 interface Desk {
@@ -20,7 +20,9 @@ interface Desk {
 type Action<Name> = Extract<SnapshotCommand, { readonly action: Name }>;
 
 export async function snapshot(command: SnapshotCommand, io: Io): Promise<number> {
-  const { config } = await prepare(command.choice);
+  const loaded = await loadChoice(command.choice);
+  await requirePaths(loaded, { withDatabase: false });
+  const { config } = loaded;
   await using logger = await openLogger({ ...config.logging, secrets: secretsOf(config) });
   using bar = new ProgressBar(io.stderr, Deno.stderr.isTerminal() && !command.json);
   const desk = { config, logger, io, bar };
