@@ -7,7 +7,7 @@ import type { Config } from "../config/config.ts";
 import { DatabaseError, HarmonyLiteError, messageOf } from "../lib/errors.ts";
 import { sleep } from "../lib/sleep.ts";
 import type { Logger } from "../observe/logger.ts";
-import { GLOBAL_LOG, SCHEMA_HISTORY } from "../schema/names.ts";
+import { GLOBAL_LOG, ORIGINAL_GLOBAL_LOG, SCHEMA_HISTORY } from "../schema/names.ts";
 import { hasTable, listCapture, listOwn } from "../schema/own_tables.ts";
 import { workingCopyPath } from "../snapshot/working_copy.ts";
 import { Database } from "../sqlite/database.ts";
@@ -109,7 +109,7 @@ async function sendPending(config: Config, { signal, logger }: CleanUpOptions): 
 /** Whether anything is pending. Without their change log, own changes that come back cannot be told from others' any more. */
 async function needsSending(config: Config, signal: AbortSignal): Promise<boolean> {
   using database = Database.open(config.dbPath);
-  if (!hasTable(database, GLOBAL_LOG)) return false;
+  if (!hasTable(database, GLOBAL_LOG) && !hasTable(database, ORIGINAL_GLOBAL_LOG)) return false;
   const schema = await SchemaTracker.open(database, config.tables, {}, signal);
   await schema.write(() => logIncomplete(database, schema.current), signal);
   return countPending(database) > 0;

@@ -11,6 +11,7 @@ import { takeOwnership } from "./database_owner.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { connectNode, type LogConnection, openNodeStore } from "./log_connection.ts";
 import { CLAIM_INTERVAL_MS, NodeClaim } from "./node_claim.ts";
+import { adoptOriginalPositions } from "./original_positions.ts";
 import { Recovery, requireDatabase } from "./recovery.ts";
 import { Replica } from "./replica.ts";
 import { hasSequenceMap, readSequenceMap } from "./sequence_map.ts";
@@ -113,7 +114,7 @@ export class NodeLoops {
       applier && config.publish ? snapshots.run({ readiness: applier, signal }) : undefined,
       claimOf(this.#replica, connection).run({ signal }),
       this.#sleepWhenIdle(stop, signal),
-      applier && this.#apply(applier, { recovery, verification, stop, signal }),
+      applier && this.#apply(applier, connection, { recovery, verification, stop, signal }),
       config.publish ? this.#publish(connection, applier, signal) : undefined,
     ]);
   }
@@ -125,6 +126,7 @@ export class NodeLoops {
 
   async #apply(
     applier: Applier,
+    { log }: LogConnection,
     { recovery, verification, stop, signal }: {
       readonly recovery: Recovery | undefined;
       readonly verification: Verification;
@@ -132,6 +134,9 @@ export class NodeLoops {
       readonly signal: AbortSignal;
     },
   ): Promise<void> {
+    const { database, schema, logger, config } = this.#replica;
+    const sequenceMapPath = config.seqMapPath;
+    await adoptOriginalPositions({ database, schema, log, sequenceMapPath, logger, signal });
     const isPutBack = await this.#isPutBack(signal);
     await recovery?.atStart(this.#hadSequenceMap, signal);
     this.#isRecovered = !isPutBack;

@@ -1,5 +1,6 @@
 import { Applier, type ApplierOptions } from "../apply/applier.ts";
 import { MessageApplier } from "../apply/message_applier.ts";
+import type { TakenOver } from "../capture/left_behind.ts";
 import { SchemaTracker } from "../capture/schema_tracker.ts";
 import type { Config } from "../config/config.ts";
 import { Wakeup } from "../lib/wakeup.ts";
@@ -88,6 +89,7 @@ export class Replica implements Disposable {
         logger.info("Triggers installed", { tables: tables.join(", ") }),
       onLeftOut: (table: string, reason: string): void =>
         logger.warn("Table is not replicated", { table, reason }),
+      onTakenOver: (left: TakenOver): void => sayTakenOver(left, logger),
     };
     const schema = await SchemaTracker.open(database, config.tables, listener, signal);
     const replica = new Replica(config, { database, reader, comparer }, schema, logger);
@@ -156,4 +158,15 @@ export class Replica implements Disposable {
     this.reader.close();
     this.database.close();
   }
+}
+
+function sayTakenOver({ pending, lost }: TakenOver, logger: Logger): void {
+  logger.info("The database is taken over from the Go program of this name", { pending });
+  if (lost === 0) return;
+  logger.warn(
+    "Changes that the Go program had not sent are of tables that are not replicated: they are dropped",
+    {
+      changes: lost,
+    },
+  );
 }

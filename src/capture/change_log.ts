@@ -25,6 +25,7 @@ import {
 } from "../schema/names.ts";
 import { createOwnTables, everFollowed, hasTable, listOwn, requireNames } from "../schema/own_tables.ts";
 import { presentName, ShapeHistory } from "../schema/shape_history.ts";
+import { enterUnsent, removeOriginal, type TakenOver } from "./left_behind.ts";
 import { forgetEntries, restoreState } from "./lost_state.ts";
 import { keepRowids } from "./rowid_keeper.ts";
 import { renamedTables, takeAlong } from "./table_renames.ts";
@@ -46,6 +47,8 @@ export interface Installation {
   readonly changed: readonly string[];
   /** Whether a log of captured changes was made anew. */
   readonly madeLogs: boolean;
+  /** Set when the Go original had captured changes in this database so far. */
+  readonly takenOver: TakenOver | undefined;
 }
 
 /**
@@ -59,6 +62,7 @@ export async function installCapture(
   signal?: AbortSignal,
 ): Promise<Installation> {
   return await database.write(() => {
+    const left = removeOriginal(database);
     const made = createOwnTables(database);
     restoreState(database, made);
     const renamed = renamedTables(database);
@@ -71,6 +75,7 @@ export async function installCapture(
     requireNames(database, tables.flatMap(({ name }) => tablesOf(name)));
     const madeLogs = tables.filter((table) => createTablesOf(database, table));
     keepRowids(database, tables);
+    const takenOver = left && enterUnsent(database, left, tables, history);
     const changed = layTriggers(database, tables);
     captureNewTables(database, madeLogs, known);
     for (const name of changed) {
@@ -81,6 +86,7 @@ export async function installCapture(
       schema: { ...schema, version: schemaVersion(database) },
       changed,
       madeLogs: madeLogs.length > 0 || made.includes(GLOBAL_LOG),
+      takenOver,
     };
   }, signal);
 }

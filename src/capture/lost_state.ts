@@ -35,7 +35,8 @@ function changeLogs(database: Database): Map<string, string> {
   );
 }
 
-function hasColumn(database: Database, table: string, column: string): boolean {
+/** Whether a table is there and has a column. */
+export function hasColumn(database: Database, table: string, column: string): boolean {
   return database.get("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", table, column) !== undefined;
 }
 

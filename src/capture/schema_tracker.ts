@@ -2,6 +2,7 @@ import type { Wakeup } from "../lib/wakeup.ts";
 import type { Database } from "../sqlite/database.ts";
 import { type Schema, schemaVersion, type TableFilter } from "../schema/followed_tables.ts";
 import { type Installation, installCapture } from "./change_log.ts";
+import type { TakenOver } from "./left_behind.ts";
 
 /** Hears what following the schema means for its tables, at the start and later. */
 export interface SchemaListener {
@@ -9,6 +10,8 @@ export interface SchemaListener {
   readonly onChange?: (tables: readonly string[]) => void;
   /** A table cannot be followed. */
   readonly onLeftOut?: (table: string, reason: string) => void;
+  /** The Go original had captured changes here so far. */
+  readonly onTakenOver?: (left: TakenOver) => void;
 }
 
 /** How often the schema is looked at where no file event tells of a change. */
@@ -101,7 +104,12 @@ export class SchemaTracker {
 }
 
 /** Each table that is left out is named once, unless the reason changes. */
-function tell(listener: SchemaListener, { schema, changed }: Installation, before?: Schema): void {
+function tell(
+  listener: SchemaListener,
+  { schema, changed, takenOver }: Installation,
+  before?: Schema,
+): void {
+  if (takenOver) listener.onTakenOver?.(takenOver);
   if (changed.length > 0) listener.onChange?.(changed);
   for (const [table, reason] of schema.leftOut) {
     if (before?.leftOut.get(table) !== reason) listener.onLeftOut?.(table, reason);

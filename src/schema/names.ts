@@ -7,6 +7,8 @@ import { foldCase } from "../lib/ascii.ts";
 const PREFIX = "__harmonylite__";
 
 export const GLOBAL_LOG = `${PREFIX}_global_change_log`;
+/** The Go original's; it stays, empty, until our positions have been taken from its sequence map. */
+export const ORIGINAL_GLOBAL_LOG = `${PREFIX}_change_log_global`;
 export const CLOCK = `${PREFIX}_clock`;
 export const NODE = `${PREFIX}_node`;
 export const POSITION = `${PREFIX}_position`;
@@ -22,6 +24,11 @@ const KEEPS_ROWID = "_keeps_rowid";
 export function changeLog(table: string): string {
   const name = `${PREFIX}${table}_change_log`;
   return foldCase(name) === GLOBAL_LOG ? `${PREFIX}${table}_changes` : name;
+}
+
+/** The table that a change log is named after; undefined for any other name. */
+export function tableOfLog(name: string): string | undefined {
+  return /^__harmonylite__(.+)_change_log$/s.exec(name)?.[1];
 }
 
 /** The version of each row of a table that the streams have decided on. */

@@ -10,6 +10,7 @@ import {
   GLOBAL_LOG,
   isSpelledAsOurs,
   NODE,
+  ORIGINAL_GLOBAL_LOG,
   PART,
   POSITION,
   QUARANTINE,
@@ -65,7 +66,8 @@ const OF_CAPTURE = /_(change_log|changes|replaced|absent)$/;
 
 /** Whether a table is one that we make; the application's may have a name that begins like ours. */
 export function isOwnTable(name: string): boolean {
-  return Object.hasOwn(DEFINITIONS, name) || (isSpelledAsOurs(name) && PER_TABLE.test(name));
+  return Object.hasOwn(DEFINITIONS, name) || name === ORIGINAL_GLOBAL_LOG ||
+    (isSpelledAsOurs(name) && PER_TABLE.test(name));
 }
 
 /** Throws when something of the application has the name of a table of ours: SQLite tells no names apart by case. */
