@@ -1,3 +1,4 @@
+import { ProcessLock } from "../capture/process_lock.ts";
 import { type Config, sharedPrefix } from "../config/config.ts";
 import { Backoff } from "../lib/backoff.ts";
 import { HarmonyLiteError, StreamError } from "../lib/errors.ts";
@@ -20,7 +21,7 @@ import { readNodeState } from "./node_state.ts";
 
 /** Pauses while JetStream is not ready: its servers may still be looking for each other. */
 const FIRST_PAUSE_MS = 250;
-const LONGEST_PAUSE_MS = 5_000;
+const LONGEST_PAUSE_MS = 2_000;
 
 export interface LogConnection extends AsyncDisposable {
   readonly log: ReplicationLog;
@@ -72,7 +73,8 @@ async function urlsOfNode(
 /** The configured servers, or the one of the running node; throws when that does not run. */
 function urlsBeside({ nats: { urls }, dbPath, nodeId }: Config): readonly string[] {
   if (urls.length > 0) return urls;
-  const server = readNodeState(dbPath)?.natsServer;
+  // What a node that was killed has left says where its server was, and something else may be there now.
+  const server = ProcessLock.isHeld(dbPath) ? readNodeState(dbPath)?.natsServer : undefined;
   if (server !== undefined) return [server.url];
   throw new HarmonyLiteError(
     "NODE_NOT_RUNNING",

@@ -33,6 +33,18 @@ export class ProcessLock implements Disposable {
     return new ProcessLock(file);
   }
 
+  /** Whether a process has it now. */
+  static isHeld(databasePath: string): boolean {
+    try {
+      // Closing it gives back what was locked; shared, so that two who look do not take each other for a node.
+      using file = Deno.openSync(lockPath(databasePath), { read: true });
+      return !file.tryLockSync(false);
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return false;
+      throw error;
+    }
+  }
+
   [Symbol.dispose](): void {
     this.#file.truncateSync(0);
     this.#file.close();

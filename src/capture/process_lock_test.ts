@@ -27,15 +27,18 @@ Deno.test("the lock of a database is had by one process, and freed when it is ki
   await eventually("the other process has the lock", () => lines.includes("has it"));
   assert.throws(() => ProcessLock.acquire(path), inUse);
   assert.ok(lockHolder(path)! > 0);
+  assert.equal(ProcessLock.isHeld(path), true);
   holder.kill("SIGKILL");
   await holder.exited;
-  await eventually("the lock is free", () => ProcessLock.acquire(path)[Symbol.dispose]());
+  await eventually("the lock is free", () => assert.equal(ProcessLock.isHeld(path), false));
+  ProcessLock.acquire(path)[Symbol.dispose]();
 });
 
 Deno.test("the lock can be had again after it was given back, and then nobody holds it", async () => {
   await using folder = await makeTempDir();
   const path = folder.file("app.db");
   assert.equal(lockHolder(path), undefined);
+  assert.equal(ProcessLock.isHeld(path), false);
   {
     using _lock = ProcessLock.acquire(path);
     assert.equal(lockHolder(path), Deno.pid);

@@ -50,6 +50,7 @@ const MAX_PINGS_OUT = 2;
  * Connects to NATS. `connectRetries` bounds this first connection only: once there was one, the client reconnects
  * for ever, also when the server refuses our secret for a while, as a node in the field has nobody to restart it.
  *
+ * A refusal counts as a round like any other failure: whoever sets up a machine may be about to tell the server of us.
  * Rejects with a StreamError whose message begins `Failed to connect to NATS` and holds no secret: transient when
  * no server could be reached, not when one refused us. Rejects with the signal's reason when aborted.
  */
@@ -69,7 +70,7 @@ export async function connectToNats(
     } catch (error) {
       signal.throwIfAborted();
       const failure = describe(error, options, round);
-      if (!failure.transient || round >= rounds) throw failure;
+      if (round >= rounds) throw failure;
       onStatus?.({ type: "waiting", round, error: failure });
     }
     await sleep(options.reconnectWaitSeconds * 1000, signal);

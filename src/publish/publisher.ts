@@ -1,7 +1,7 @@
 import type { SchemaTracker } from "../capture/schema_tracker.ts";
 import { Backoff } from "../lib/backoff.ts";
 import { StreamError } from "../lib/errors.ts";
-import { sleep } from "../lib/sleep.ts";
+import { pause, sleep } from "../lib/sleep.ts";
 import type { Wakeup } from "../lib/wakeup.ts";
 import type { Logger } from "../observe/logger.ts";
 import type { Schema } from "../schema/followed_tables.ts";
@@ -21,6 +21,8 @@ import type { Round, RoundReader, ShardBatch } from "./round.ts";
 /** Pauses between attempts to publish. */
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 5_000;
+/** How long a look at the streams may hold up the next attempt: while servers elect a leader it takes much longer. */
+const LOOK_PATIENCE_MS = 500;
 /** Pause when what is pending was written under another schema than the one known: without it nobody else gets a turn. */
 const SCHEMA_PAUSE_MS = 10;
 
@@ -60,6 +62,8 @@ export class Publisher {
   readonly #options: PublisherOptions;
   readonly #backoff = new Backoff({ firstMs: FIRST_PAUSE_MS, maxMs: LONGEST_PAUSE_MS });
   #recovery: Promise<void> | undefined;
+  /** A look at the streams that has not ended yet. */
+  #look: Promise<void> | undefined;
   #saidReason: string | undefined;
 
   constructor(options: PublisherOptions) {
@@ -169,7 +173,7 @@ export class Publisher {
   }
 
   async #waitAndLook(error: StreamError, deadline: AbortSignal): Promise<void> {
-    const { logger, log } = this.#options;
+    const { logger } = this.#options;
     // Said once for each reason: an outage may last for days.
     logger[this.#saidReason === error.message ? "debug" : "warn"]("Unable to publish", {
       reason: error.message,
@@ -177,6 +181,15 @@ export class Publisher {
     });
     this.#saidReason = error.message;
     await sleep(this.#backoff.next(), deadline);
+    this.#look ??= this.#ensureStreams().finally(() => this.#look = undefined);
+    const next = new AbortController();
+    await Promise.race([this.#look, pause(LOOK_PATIENCE_MS, AbortSignal.any([next.signal, deadline]))]);
+    next.abort();
+  }
+
+  /** A stream may be gone; most often it is there, and only its leader is not. */
+  async #ensureStreams(): Promise<void> {
+    const { logger, log } = this.#options;
     try {
       await log.ensureStreams();
     } catch (cause) {

@@ -57,6 +57,10 @@ Deno.test("a node alone needs no other server, and leaves none behind, however i
   // The node is killed: its server goes, too.
   await node.kill();
   await eventually("no server is left", () => !isListening(server.port));
+  // It could not take back what it has said about its server: that is not asked.
+  await using forsaken = node.command(["verify"]);
+  assert.equal(await forsaken.exited, 1);
+  assert.ok(forsaken.log.has("the node does not run"), forsaken.log.tail());
   await node.sql("INSERT INTO notes VALUES (3, 'three');");
   await node.start();
   await converge([node]);

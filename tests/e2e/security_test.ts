@@ -36,7 +36,7 @@ interface Way {
   readonly secrets: readonly string[];
 }
 
-/** With the right secret a node replicates; with a wrong one it says so in one line and ends with exit code 1. */
+/** With the right secret a node replicates; with a wrong one it says so in one line and ends with exit code 1, after `connect_retries`. */
 async function tryOut(way: Way): Promise<void> {
   await using dir = await makeTempDir();
   await using server = await startNatsServer({ config: way.config });
@@ -54,11 +54,19 @@ async function tryOut(way: Way): Promise<void> {
     assert.equal(told.length, 1, refused.log.tail());
     assert.match(told[0]!, /^harmonylite: Failed to connect to NATS/);
     assert.match(told[0]!, says);
+    const rounds = /broken/.test(told[0]!) ? [] : [1];
+    assert.deepEqual(attemptsOf(refused.log.lines), rounds, refused.log.tail());
     assertSilent(refused.log.lines, way.secrets);
   }
   await using check = node.command(["check"]);
   assert.equal(await check.exited, 0);
   assertSilent(check.log.lines, way.secrets);
+}
+
+/** Which attempts were told of in the log; the last one is told on the line that ends the program. */
+function attemptsOf(lines: readonly string[]): number[] {
+  const logged = lines.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
+  return logged.map((entry) => entry.attempt ?? entry.properties?.attempt).filter((attempt) => attempt > 0);
 }
 
 function assertSilent(lines: readonly string[], secrets: readonly string[]): void {
