@@ -2,7 +2,7 @@
  * The benchmark: what HarmonyLite costs and achieves on this machine, measured from outside with real processes, a real
  * nats-server and the table and methods that the first figures of the design were made with.
  *
- *     deno task bench                    everything, about two minutes
+ *     deno task bench                    everything, about four minutes
  *     deno task bench lag bulk           chosen parts
  *     deno task bench --runs 3 --json    lowest, median and highest of three runs, as one JSON object
  *
@@ -20,6 +20,7 @@ import { catchUp } from "./parts/catch_up.ts";
 import { codec } from "./parts/codec.ts";
 import { idle } from "./parts/idle.ts";
 import { lag } from "./parts/lag.ts";
+import { many } from "./parts/many.ts";
 import type { Part, PartOptions } from "./parts/part.ts";
 import { soak } from "./parts/soak.ts";
 import { trigger } from "./parts/trigger.ts";
@@ -38,6 +39,7 @@ const PARTS: readonly Part[] = [
   verify,
   snapshot,
   codec,
+  many,
   soak,
 ];
 const INTERRUPTED = 130;

@@ -19,13 +19,19 @@ const TRIGGERS = `SELECT count(*) AS n FROM sqlite_schema WHERE type = 'trigger'
   '\\_\\_harmonylite\\_\\_t\\_change\\_log\\_on\\_%' ESCAPE '\\'`;
 
 /** Laboratories in use, so that an interrupted benchmark can clear them away. */
-const open = new Set<Lab>();
+const open = new Set<AsyncDisposable>();
 let closing = false;
 
 /** Ends every process and removes every folder of the benchmark; no laboratory opens after that. */
 export async function closeLabs(): Promise<void> {
   closing = true;
   await Promise.all([...open].map((lab) => lab[Symbol.asyncDispose]()));
+}
+
+/** Likewise for what a part has opened by itself; until it is disposed. */
+export function clearAwayWhenStopped(resource: AsyncDisposable): Disposable {
+  open.add(resource);
+  return { [Symbol.dispose]: () => void open.delete(resource) };
 }
 
 /** One node, the real program as a process, and its database. */
