@@ -84,6 +84,7 @@ export async function replaceFile(
   { condition, signal }: { readonly condition: FileCondition; readonly signal: AbortSignal },
 ): Promise<string | undefined> {
   const aside = condition === "broken" ? moveAside(path) : undefined;
+  if (aside !== undefined) createLike(path, aside);
   await copyDatabase(snapshot, path, { signal });
   return aside;
 }
@@ -101,6 +102,19 @@ function moveAside(path: string): string {
     });
   }
   return aside;
+}
+
+/** An empty file that is as open as another one: whoever could use the database can use the new one. */
+function createLike(path: string, example: string): void {
+  const { mode, uid, gid } = Deno.statSync(example);
+  Deno.openSync(path, { write: true, createNew: true, mode: 0o600 }).close();
+  try {
+    if (uid !== null && gid !== null) Deno.chownSync(path, uid, gid);
+  } catch (error) {
+    // Only the superuser may give a file away; to anybody else the old one belonged already, or it had this group.
+    if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
+  }
+  if (mode !== null) Deno.chmodSync(path, mode & 0o777);
 }
 
 function renameIfThere(from: string, to: string): void {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { DatabaseSync } from "node:sqlite";
 import { createDatabase, runSql } from "../../tests/support/database.ts";
 import { makeTempDir } from "../../tests/support/temp.ts";
 import { Database } from "../sqlite/database.ts";
@@ -76,5 +77,22 @@ Deno.test("what a removed database has left beside its place does not come back 
     for (const end of left) await Deno.copyFile(old + end, path + end);
     await replaceFile(path, snapshot, { condition: "missing", signal });
     assert.equal(await runSql(path, "SELECT * FROM t; PRAGMA integrity_check"), "2|new\nok\n", mode);
+  }
+});
+Deno.test("the database that takes the place of a broken one is as open as that was", async () => {
+  await using folder = await makeTempDir();
+  const [path, snapshot] = [folder.file("app.db"), folder.file("snapshot.db")];
+  using db = new DatabaseSync(snapshot);
+  db.exec("CREATE TABLE t (id); INSERT INTO t VALUES (7)");
+  for (const mode of [0o600, 0o660]) {
+    await Deno.writeTextFile(path, "SQLite format 3, but not for long");
+    await Deno.chmod(path, mode);
+    const aside = await replaceFile(path, snapshot, { condition: "broken", signal });
+    assert.equal(Deno.statSync(path).mode! & 0o777, mode);
+    assert.match(Deno.readTextFileSync(aside!), /not for long/);
+    using restored = new DatabaseSync(path);
+    assert.deepEqual({ ...restored.prepare("SELECT * FROM t").get() }, { id: 7 });
+    restored.close();
+    await Deno.remove(aside!);
   }
 });
