@@ -11,17 +11,24 @@ const SCHEMA = "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT);";
 /** No part of one may turn up anywhere. */
 const SECRET = "s3cr3t:with@signs and spaces";
 
-async function makeNode(dir: TempDir, id: number, server: NatsServer, nats: Settings): Promise<ClusterNode> {
-  const dbPath = dir.file(`node-${id}.db`);
+async function makeNode(
+  { path }: Pick<TempDir, "path">,
+  id: number,
+  server: NatsServer,
+  nats: Settings,
+  snapshot: Settings = {},
+): Promise<ClusterNode> {
+  const dbPath = `${path}/node-${id}.db`;
   await createDatabase(dbPath, SCHEMA);
   return new ClusterNode({
-    dir: dir.path,
+    dir: path,
     nodeId: id,
     dbPath,
     natsUrl: server.url,
     settings: {
       nats: { connect_retries: 2, reconnect_wait_seconds: 0, ...nats },
       logging: { format: "json" },
+      snapshot: { enabled: false, ...snapshot },
     },
   });
 }
@@ -183,34 +190,55 @@ Deno.test("clusters that share a server hear nothing of each other: by account, 
   });
   const login = (user: string): Settings => ({ user_name: user, user_password: SECRET });
   const prefixes = { stream_prefix: "others", subject_prefix: "other-log" };
+  // Nodes of different clusters may have one id; and each cluster has snapshots of its own, under the default names.
+  const folders = ["a", "b", "prefix"].map((name) => ({ path: dir.file(name) }));
+  for (const { path } of folders) await Deno.mkdir(path);
+  const [a, b, c] = folders as [{ path: string }, { path: string }, { path: string }];
+  const snapshot = { enabled: true };
   const nodes = await Promise.all([
-    makeNode(dir, 1, server, login("a")),
-    makeNode(dir, 2, server, login("a")),
-    makeNode(dir, 3, server, login("b")),
-    makeNode(dir, 4, server, { ...login("a"), ...prefixes }),
+    makeNode(a, 1, server, login("a"), snapshot),
+    makeNode(a, 2, server, login("a"), snapshot),
+    makeNode(b, 1, server, login("b"), snapshot),
+    makeNode(c, 1, server, { ...login("a"), ...prefixes }, snapshot),
   ]);
   await using _nodes = {
     [Symbol.asyncDispose]: () => Promise.all(nodes.map((node) => node[Symbol.asyncDispose]())).then(() => {}),
   };
   const [one, two, account, prefix] = nodes as [ClusterNode, ClusterNode, ClusterNode, ClusterNode];
-  await Promise.all(nodes.map((node) => node.start()));
+  const texts = (): string[] => nodes.map((node) => node.read("SELECT text FROM notes").join());
   // One key, so that whatever leaked would be seen as an overwritten row.
-  for (const node of [two, account, prefix]) {
-    await node.sql(`INSERT INTO notes VALUES (1, 'of node ${node.options.nodeId}');`);
+  const written = ["a", "a", "b", "prefix"];
+  for (const [at, name] of [[1, "a"], [2, "b"], [3, "prefix"]] as const) {
+    await nodes[at]!.start();
+    await nodes[at]!.sql(`INSERT INTO notes VALUES (1, '${name}');`);
+    await converge([nodes[at]!]);
   }
+  await one.start();
   await Promise.all([converge([one, two]), converge([account]), converge([prefix])]);
-  const texts = nodes.map((node) => node.read("SELECT text FROM notes").join());
-  assert.deepEqual(texts, ["of node 2", "of node 2", "of node 3", "of node 4"]);
+  assert.deepEqual(texts(), written);
   for (const [node, others] of [[one, 1], [account, 0], [prefix, 0]] as const) {
     await using verify = node.command(["verify", "--json"]);
     await verify.exited;
     assert.equal(JSON.parse(verify.output.lines.at(-1)!).nodes.length, others, verify.log.tail());
   }
 
+  // Each cluster has one that takes the snapshots, and a database that is gone comes back from its own cluster's.
+  for (const node of [two, account, prefix]) {
+    await using saving = node.command(["snapshot", "save"]);
+    assert.equal(await saving.exited, 0, saving.log.tail());
+    await node.stop();
+    for (const end of ["", "-wal", "-shm"]) await Deno.remove(node.dbPath + end).catch(() => {});
+    await node.start();
+    assert.ok(node.process.log.has("Restored from snapshot"), node.process.log.tail());
+  }
+  assert.deepEqual(texts(), written);
+  const said = nodes.flatMap(({ process }) => process.log.lines);
+  assert.deepEqual(said.filter((line) => line.includes("run with the same node_id")), []);
+
   // With one prefix of the two, clusters would mix.
   const half = await makeNode(dir, 5, server, { ...login("a"), stream_prefix: "others" });
   await using refused = half.launch();
   assert.equal(await refused.exited, 1);
   assert.ok(refused.log.has(/belongs to stream .* of another cluster/), refused.log.tail());
-  assert.deepEqual(one.read("SELECT text FROM notes").join(), "of node 2");
+  assert.deepEqual(texts(), written);
 });
