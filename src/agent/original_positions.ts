@@ -53,19 +53,23 @@ export async function adoptOriginalPositions(options: OriginalOptions): Promise<
   );
 }
 
-/** The position before a stream's first message, if the map reaches so far. */
-function startOf({ name, shard, created, first, last }: StreamState, map: SequenceMap): Position[] {
-  const sequence = map.get(name) ?? -1;
+/** The position before a stream's first message, if the map reaches so far. One that it does not name was empty so far. */
+function startOf(
+  { name, shard, created, first, last }: StreamState,
+  map: SequenceMap | undefined,
+): Position[] {
+  if (!map) return [];
+  const sequence = map.get(name) ?? 0;
   const isCovered = sequence + 1 >= first && sequence <= last;
   return isCovered ? [{ stream: name, shard, created, sequence: first - 1, time: 0n }] : [];
 }
 
-function mapOf(path: string): SequenceMap {
+function mapOf(path: string): SequenceMap | undefined {
   try {
-    return readSequenceMap(path) ?? new Map();
+    return readSequenceMap(path);
   } catch {
     // A torn map tells as little as none, and was reported at the start.
-    return new Map();
+    return undefined;
   }
 }
 
