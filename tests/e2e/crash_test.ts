@@ -68,7 +68,7 @@ Deno.test("nothing is lost and nothing doubled when nats-server is killed under 
     await cluster.nats.kill();
     await progress(cluster, 1, 300);
     await cluster.nats.start();
-    await eventually("changes arrive again", () => cluster.node(2).pending() < 100);
+    await eventually("changes arrive again", () => cluster.node(2).pending() < 100, { timeoutMs: 60_000 });
   }
   await settle(cluster, applications);
 });

@@ -9,7 +9,7 @@ import { makeTempDir, type TempDir } from "./temp.ts";
 
 /** Large enough that nothing is truncated, which is not the point of most tests. */
 const MAX_ENTRIES = 1_000_000;
-const START_TIMEOUT_MS = 20_000;
+const START_TIMEOUT_MS = 60_000;
 const CONVERGE_TIMEOUT_MS = 60_000;
 const READ_TIMEOUT_MS = 10_000;
 
