@@ -42,7 +42,7 @@ const IMPORTERS: Readonly<Record<string, readonly string[]>> = {
   "cbor-x": ["agent", "stream"],
   "fast-check": [],
   // The version of the program.
-  "deno.json": ["cli"],
+  "deno.json": ["lib"],
 };
 
 /** One import statement of one file; paths are relative to the root, packages by their bare name. */

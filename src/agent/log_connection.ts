@@ -4,6 +4,7 @@ import { Backoff } from "../lib/backoff.ts";
 import { HarmonyLiteError, StreamError } from "../lib/errors.ts";
 import { sleep } from "../lib/sleep.ts";
 import { type ConnectionStatus, connectToNats, type NatsOptions } from "../nats/connection.ts";
+import { LinkState } from "../nats/link_state.ts";
 import type { Logger } from "../observe/logger.ts";
 import { REGISTRY_BUCKET, SchemaRegistry } from "../schema/registry.ts";
 import { LEASE_BUCKET } from "../snapshot/lease.ts";
@@ -24,6 +25,8 @@ const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 2_000;
 
 export interface LogConnection extends AsyncDisposable {
+  /** The connection itself. */
+  readonly link: Pick<LinkState, "connected" | "server" | "sinceMs">;
   readonly log: ReplicationLog;
   readonly registry: SchemaRegistry;
   readonly peers: Peers;
@@ -106,6 +109,7 @@ async function connectLog(
   const owned = stack.move();
   const peers = new NatsPeers(connection, config.nats.subjectPrefix);
   return {
+    link: new LinkState(connection),
     log,
     registry,
     peers,

@@ -10,12 +10,15 @@ import { answerCalls } from "../stream/peer_calls.ts";
 import { takeOwnership } from "./database_owner.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { connectNode, type LogConnection, openNodeStore } from "./log_connection.ts";
+import { LoopGroup } from "./loop_group.ts";
 import { CLAIM_INTERVAL_MS, NodeClaim } from "./node_claim.ts";
+import { NodeObserver } from "./node_observer.ts";
 import { adoptOriginalPositions } from "./original_positions.ts";
 import { Recovery, requireDatabase } from "./recovery.ts";
 import { Replica } from "./replica.ts";
 import { hasSequenceMap, readSequenceMap } from "./sequence_map.ts";
 import { requestSnapshot, Snapshots } from "./snapshots.ts";
+import { SnapshotWatch } from "./snapshot_watch.ts";
 import { Verification } from "./verification.ts";
 
 /** How long a node that is asked to stop goes on sending what is pending. */
@@ -55,7 +58,7 @@ export interface Surroundings {
   readonly connect: (signal: AbortSignal) => Promise<LogConnection>;
 }
 
-/** The loops of a running node. When one fails the others are stopped, and its error is the node's. */
+/** The loops of a running node. */
 export class NodeLoops {
   readonly #replica: Replica;
   readonly #surroundings: Surroundings;
@@ -85,18 +88,20 @@ export class NodeLoops {
   }
 
   async run(asked: AbortSignal): Promise<void> {
-    const stop = new AbortController();
-    const signal = AbortSignal.any([asked, stop.signal]);
-    await this.#untilOneFails(stop, signal, [
-      this.#surroundings.watcher.run({ notify: () => this.#replica.notify(), signal }),
-      this.#replica.followSchema(signal),
-      this.#replicate(stop, signal),
-    ]);
+    using observer = new NodeObserver(this.#replica);
+    const loops = new LoopGroup(asked, observer);
+    loops.signal.addEventListener("abort", () => observer.phase = "stopping", { once: true });
+    await loops.untilOneFails({
+      watcher: this.#surroundings.watcher.run({ notify: () => this.#replica.notify(), signal: loops.signal }),
+      schema: this.#replica.followSchema(loops.signal),
+      replication: this.#replicate(loops, observer),
+    });
   }
 
   /** What needs NATS. */
-  async #replicate(stop: AbortController, signal: AbortSignal): Promise<void> {
+  async #replicate(loops: LoopGroup, observer: NodeObserver): Promise<void> {
     const { config, schema } = this.#replica;
+    const { signal } = loops;
     await using connection = await this.#surroundings.connect(signal);
     const recovery = config.snapshot.enabled ? this.#recovery(connection) : undefined;
     const closeGaps = (streams: ReadonlySet<string>, signal: AbortSignal): Promise<boolean> =>
@@ -104,19 +109,23 @@ export class NodeLoops {
     const applier = config.replicate ? this.#replica.applier(connection, closeGaps) : undefined;
     const verification = new Verification(this.#replica, connection.peers, signal);
     const snapshots = new Snapshots(this.#replica, connection);
-    const self = { node: config.nodeId, instance: crypto.randomUUID() };
-    const methods = answerCalls({ ...verification.methods, ...snapshots.methods });
-    await this.#untilOneFails(stop, signal, [
-      this.#housekeeping.run({ signal }),
-      connection.registry.run({ signal, schema: () => schema.current }),
-      connection.peers.serve(self, methods, signal),
-      verification.run(),
-      applier && config.publish ? snapshots.run({ readiness: applier, signal }) : undefined,
-      claimOf(this.#replica, connection).run({ signal }),
-      this.#sleepWhenIdle(stop, signal),
-      applier && this.#apply(applier, connection, { recovery, verification, stop, signal }),
-      config.publish ? this.#publish(connection, applier, signal) : undefined,
-    ]);
+    const watch = new SnapshotWatch(config, connection, snapshots, signal);
+    observer.connected({ connection, applier, verification, snapshots: watch });
+    const self = { node: config.nodeId, instance: observer.instance };
+    const methods = answerCalls({ ...verification.methods, ...snapshots.methods, ...observer.methods });
+    await loops.untilOneFails({
+      housekeeping: this.#housekeeping.run({ signal }),
+      registry: connection.registry.run({ signal, schema: () => schema.current }),
+      peers: connection.peers.serve(self, methods, signal),
+      verification: config.verify.interval > 0 ? verification.run() : undefined,
+      snapshots: applier && config.publish && config.snapshot.enabled
+        ? snapshots.run({ readiness: applier, signal })
+        : undefined,
+      claim: claimOf(this.#replica, connection).run({ signal }),
+      sleep: config.sleepTimeout > 0 ? this.#sleepWhenIdle(loops) : undefined,
+      applier: applier && this.#apply(applier, { connection, recovery, verification, loops, observer }),
+      publisher: config.publish ? this.#publish(connection, applier, signal) : undefined,
+    });
   }
 
   #recovery({ log, openStore, peers }: LogConnection): Recovery {
@@ -126,24 +135,28 @@ export class NodeLoops {
 
   async #apply(
     applier: Applier,
-    { log }: LogConnection,
-    { recovery, verification, stop, signal }: {
+    { connection: { log }, recovery, verification, loops, observer }: {
+      readonly connection: LogConnection;
       readonly recovery: Recovery | undefined;
       readonly verification: Verification;
-      readonly stop: AbortController;
-      readonly signal: AbortSignal;
+      readonly loops: LoopGroup;
+      readonly observer: NodeObserver;
     },
   ): Promise<void> {
+    const { signal } = loops;
+    observer.phase = "recovering";
     const { database, schema, logger, config } = this.#replica;
     const sequenceMapPath = config.seqMapPath;
     await adoptOriginalPositions({ database, schema, log, sequenceMapPath, logger, signal });
     const isPutBack = await this.#isPutBack(signal);
     await recovery?.atStart(this.#hadSequenceMap, signal);
     this.#isRecovered = !isPutBack;
-    await this.#untilOneFails(stop, signal, [
-      applier.run({ signal }),
-      isPutBack ? this.#compare(applier, verification, signal) : undefined,
-    ]);
+    observer.phase = "catching_up";
+    applier.caughtUp.then(() => signal.aborted || (observer.phase = "replicating"));
+    await loops.untilOneFails({
+      reader: applier.run({ signal }),
+      comparison: isPutBack ? this.#compare(applier, verification, signal) : undefined,
+    });
   }
 
   /**
@@ -161,22 +174,8 @@ export class NodeLoops {
     if (signal.aborted) return;
     await verification.repairOnce();
     this.#isRecovered = true;
-  }
-
-  async #untilOneFails(
-    stop: AbortController,
-    signal: AbortSignal,
-    loops: readonly (Promise<void> | undefined)[],
-  ): Promise<void> {
-    const ended = loops.map((loop) =>
-      loop?.catch((error) => {
-        stop.abort();
-        throw error;
-      })
-    );
-    const failed = (await Promise.allSettled(ended)).filter((result) => result.status === "rejected");
-    const failure = failed.find(({ reason }) => reason !== signal.reason);
-    if (failure) throw failure.reason;
+    // A loop that ends by itself counts as dead.
+    await untilAborted(new Promise<never>(() => {}), signal);
   }
 
   async #publish(
@@ -204,13 +203,14 @@ export class NodeLoops {
     }
   }
 
-  async #sleepWhenIdle(stop: AbortController, signal: AbortSignal): Promise<void> {
+  async #sleepWhenIdle(loops: LoopGroup): Promise<void> {
     const { sleepTimeout } = this.#replica.config;
-    while (sleepTimeout > 0 && !signal.aborted) {
-      const idleMs = Date.now() - this.#replica.activeAt;
+    const { signal } = loops;
+    while (!signal.aborted) {
+      const idleMs = Date.now() - this.#replica.activity.lastAtMs;
       if (idleMs >= sleepTimeout) {
         this.#replica.logger.info("Nothing has changed for a while, going to sleep", { ms: sleepTimeout });
-        stop.abort();
+        loops.stop();
         return;
       }
       await pause(sleepTimeout - idleMs, signal);

@@ -7,6 +7,7 @@ import { Wakeup } from "../lib/wakeup.ts";
 import type { Logger } from "../observe/logger.ts";
 import { Publisher } from "../publish/publisher.ts";
 import { RoundReader } from "../publish/round.ts";
+import { Activity } from "./activity.ts";
 import type { LogConnection } from "./log_connection.ts";
 import { Database } from "../sqlite/database.ts";
 import type { ReplicationLog } from "../stream/replication_log.ts";
@@ -31,8 +32,7 @@ export class Replica implements Disposable {
   readonly logger: Logger;
   /** For the publisher and for what follows the schema. */
   readonly #wakeups = { changes: new Wakeup(), schema: new Wakeup() };
-  /** When something was last published or applied, Unix milliseconds. */
-  activeAt = Date.now();
+  readonly activity = new Activity(Date.now());
 
   private constructor(
     config: Config,
@@ -120,7 +120,7 @@ export class Replica implements Disposable {
       closeGaps,
       node: this.config.nodeId,
       shards: this.config.replicationLog.shards,
-      onApplied: () => this.activeAt = Date.now(),
+      onApplied: () => this.activity.noteApplied(),
     });
   }
 
@@ -137,7 +137,7 @@ export class Replica implements Disposable {
       wakeup: this.#wakeups.changes,
       pollingIntervalMs: this.config.pollingInterval,
       mayPublish,
-      onPublished: () => this.activeAt = Date.now(),
+      onPublished: ({ batch }) => this.activity.notePublished(batch.count),
     });
   }
 

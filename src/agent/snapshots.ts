@@ -57,10 +57,27 @@ export class Snapshots {
   #lease: Lease | undefined;
   #isRequested = false;
   #saidReason: string | undefined;
+  #newest: Generation | undefined;
+  #failure: string | undefined;
 
   constructor(replica: Replica, connection: LogConnection) {
     this.#replica = replica;
     this.#connection = connection;
+  }
+
+  /** Whether this process takes the snapshots of the cluster. */
+  get isLeader(): boolean {
+    return this.#lease?.isHeld ?? false;
+  }
+
+  /** The newest one when this process looked last; it looks while it takes the snapshots. */
+  get newest(): Generation | undefined {
+    return this.#newest;
+  }
+
+  /** Why the last one that was due could not be taken; undefined once one was. */
+  get failure(): string | undefined {
+    return this.#failure;
   }
 
   /** What other nodes may ask. */
@@ -70,7 +87,6 @@ export class Snapshots {
 
   async run({ readiness, signal }: { readiness: Readiness; signal: AbortSignal }): Promise<void> {
     const { config } = this.#replica;
-    if (!config.snapshot.enabled) return;
     let isCaughtUp = false;
     readiness.caughtUp.then(() => isCaughtUp = true);
     this.#lease = new Lease({
@@ -108,14 +124,18 @@ export class Snapshots {
 
   /** Takes what is due for as long as this node has the lease. */
   async #lead(held: AbortSignal): Promise<void> {
-    let state: { readonly newest: Generation | undefined } | undefined;
+    let hasLooked = false;
     while (!held.aborted) {
       try {
-        if (!state || await this.#isDue(state.newest, held)) state = { newest: await this.#takeIfDue(held) };
+        if (!hasLooked || await this.#isDue(this.#newest, held)) {
+          this.#newest = await this.#takeIfDue(held);
+          [hasLooked, this.#failure] = [true, undefined];
+        }
         await this.#wakeup.wait(LOOK_INTERVAL_MS, held);
       } catch (error) {
         if (held.aborted) return;
         if (!(error instanceof HarmonyLiteError)) throw error;
+        this.#failure = error.message;
         tellFailure(this.#replica.logger, error);
         await pause(this.#backoff.next(), held);
       }

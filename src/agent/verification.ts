@@ -47,8 +47,7 @@ export class Verification {
   readonly #rows: LocalRows;
   readonly #signal: AbortSignal;
   readonly #turn = new Mutex();
-  /** Rows that differed when the nodes were compared last; undefined before the first time. */
-  differing: number | undefined;
+  #last: { readonly atMs: number; readonly differing: number } | undefined;
 
   constructor(replica: Replica, peers: Peers, signal: AbortSignal) {
     const { database, comparer, schema, messages } = replica;
@@ -63,6 +62,11 @@ export class Verification {
     });
   }
 
+  /** When the nodes were compared last, Unix milliseconds, and how many rows differed; undefined before the first time. */
+  get last(): { readonly atMs: number; readonly differing: number } | undefined {
+    return this.#last;
+  }
+
   /** What other nodes may ask. */
   get methods(): PeerMethods {
     return rowMethods(this.#rows, ({ repair }) => this.#turn.run(() => this.#verify(repair)));
@@ -71,7 +75,7 @@ export class Verification {
   /** Compares each `verify.interval`, until the signal is aborted. */
   async run(): Promise<void> {
     const { interval } = this.#replica.config.verify;
-    while (interval > 0 && !this.#signal.aborted) {
+    while (!this.#signal.aborted) {
       // Nodes that were started together need not all compare at once.
       await pause(interval * (0.9 + 0.2 * Math.random()), this.#signal);
       if (!this.#signal.aborted) await this.#turn.run(() => this.#verify(false));
@@ -98,9 +102,9 @@ export class Verification {
     const differing = results.map(({ tables }) =>
       tables.reduce((sum, table) => sum + table.differences.length, 0)
     );
-    this.differing = differing.reduce((sum, count) => sum + count, 0);
+    this.#last = { atMs: Date.now(), differing: differing.reduce((sum, count) => sum + count, 0) };
     const nodes = results.map(({ node }) => node).join(", ");
-    if (this.differing === 0 && results.length > 0) {
+    if (this.#last.differing === 0 && results.length > 0) {
       logger.info("Compared rows with other nodes", { nodes, verdict: verdictOf(results) });
     }
     for (const [at, { node, tables, repaired }] of results.entries()) {

@@ -26,6 +26,15 @@ const GAP_REMINDER_MS = 60_000;
 /** What a stream's reader is doing. `gap`: messages that this node has not read are gone from the stream. */
 export type StreamCondition = "reading" | "schema_mismatch_paused" | "gap" | "failing";
 
+/** Why a stream waits for the schema of this database. */
+export interface SchemaPause {
+  readonly table: string;
+  readonly reason: string;
+  readonly hint: string | undefined;
+  /** Unix milliseconds. */
+  readonly sinceMs: number;
+}
+
 /** The schemas of the cluster; see `SchemaRegistry.read`. */
 export interface SchemaReader {
   read(signal: AbortSignal, known?: ClusterSchemas): Promise<ClusterSchemas>;
@@ -55,6 +64,10 @@ export interface ApplierOptions {
 export class Applier {
   readonly #options: ApplierOptions;
   readonly #conditions = new Map<string, StreamCondition>();
+  /** Why those wait that are `schema_mismatch_paused`. */
+  readonly #pauses = new Map<string, SchemaPause>();
+  /** When the stream stored the first message that has arrived and is not applied yet, Unix nanoseconds. */
+  readonly #waitingSince = new Map<string, bigint>();
   /** Streams with the sequence up to which they have to be applied before this node may publish. */
   readonly #behind = new Map<string, number>();
   readonly #caughtUp = Promise.withResolvers<void>();
@@ -76,6 +89,16 @@ export class Applier {
   /** By stream. */
   get conditions(): ReadonlyMap<string, StreamCondition> {
     return this.#conditions;
+  }
+
+  /** By stream. */
+  get pauses(): ReadonlyMap<string, SchemaPause> {
+    return this.#pauses;
+  }
+
+  /** By stream: when it stored the first message that has arrived here and is not applied, Unix nanoseconds. */
+  get waitingSince(): ReadonlyMap<string, bigint> {
+    return this.#waitingSince;
   }
 
   /** When one stream cannot be read on for good, none is: a node does not fall behind in silence. */
@@ -123,6 +146,7 @@ export class Applier {
         fresh ??= await this.#lookUp(state.name);
         const position = await this.#startOver(fresh, signal);
         this.#conditions.set(state.name, "reading");
+        this.#waitingSince.delete(state.name);
         this.#noteReached(position);
         await this.#readFrom(position, backoff, signal);
       } catch (error) {
@@ -155,6 +179,7 @@ export class Applier {
     while (position.sequence < last) {
       try {
         const rest = messages.filter(({ sequence }) => sequence > position.sequence);
+        this.#waitingSince.set(position.stream, rest[0]!.timeNs);
         position = await this.#options.messages.apply(position, rest, signal, cluster);
         this.#options.onApplied();
         this.#noteProgress(position);
@@ -165,6 +190,7 @@ export class Applier {
           : await this.#waitForSchema(position, error, cluster, signal);
       }
     }
+    this.#waitingSince.delete(position.stream);
     return position;
   }
 
@@ -195,12 +221,14 @@ export class Applier {
     }
   }
 
-  #notePause({ stream, sequence }: Position, { message, hint }: SchemaBehindError): void {
+  #notePause({ stream, sequence }: Position, { table, message: reason, hint }: SchemaBehindError): void {
     if (this.#conditions.get(stream) !== "schema_mismatch_paused") {
       const { logger } = this.#options;
-      logger.warn("schema_mismatch_paused", { stream, sequence: sequence + 1, reason: message, hint });
+      logger.warn("schema_mismatch_paused", { stream, sequence: sequence + 1, reason, hint });
     }
     this.#conditions.set(stream, "schema_mismatch_paused");
+    const sinceMs = this.#pauses.get(stream)?.sinceMs ?? Date.now();
+    this.#pauses.set(stream, { table, reason, hint, sinceMs });
     // What waits for this node's own schema must not keep it from sending its own changes.
     this.#behind.delete(stream);
     this.#checkCaughtUp();
@@ -210,6 +238,7 @@ export class Applier {
     if (this.#conditions.get(stream) === "schema_mismatch_paused") {
       this.#options.logger.info("Schema matches again, replication goes on", { stream });
     }
+    this.#pauses.delete(stream);
     this.#conditions.set(stream, "reading");
     this.#noteReached({ stream, sequence });
   }

@@ -148,7 +148,7 @@ export class MessageApplier {
       // The schema here refuses a row: find the message by itself, and put it aside.
       const [first] = messages as [LogMessage];
       if (messages.length > 1) return await this.apply(position, [first], signal, cluster);
-      if (isUnwritable) throw new SchemaBehindError(error.message, this.#schema, error.hint);
+      if (isUnwritable) throw new SchemaBehindError(error.table, error.message, this.#schema, error.hint);
       return await this.#commit(() => this.#refuse(position, first, error), signal);
     }
   }

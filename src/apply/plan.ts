@@ -265,11 +265,11 @@ export class Planner {
       case "never":
         throw new WireError(`${text}, and no node of the cluster ever had it`);
       case "there":
-        throw new SchemaBehindError(`${text}, which node ${found.node} has`, this.#schema);
+        throw new SchemaBehindError(event.table, `${text}, which node ${found.node} has`, this.#schema);
       case "unsaid":
-        throw new SchemaBehindError(`${text}, and ${found.reason}`, this.#schema);
+        throw new SchemaBehindError(event.table, `${text}, and ${found.reason}`, this.#schema);
       default:
-        throw new SchemaBehindError(text, this.#schema);
+        throw new SchemaBehindError(event.table, text, this.#schema);
     }
   }
 }

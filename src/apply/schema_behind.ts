@@ -9,11 +9,14 @@ const CHANGE_SCHEMA =
 /** A change needs a table or column that this database does not have yet, or cannot write: its stream waits until then. */
 export class SchemaBehindError extends HarmonyLiteError {
   override name = "SchemaBehindError";
+  /** That the change is of, by the name that it came under. */
+  readonly table: string;
   /** The schema that it does not fit. */
   readonly schema: Schema;
 
-  constructor(message: string, schema: Schema, hint = CHANGE_SCHEMA) {
+  constructor(table: string, message: string, schema: Schema, hint = CHANGE_SCHEMA) {
     super("schema_mismatch_paused", message, { hint });
+    this.table = table;
     this.schema = schema;
   }
 }

@@ -1,7 +1,7 @@
-import manifest from "../../deno.json" with { type: "json" };
+import { VERSION } from "../lib/version.ts";
 import { sqliteVersion } from "../sqlite/version.ts";
 
 /** `harmonylite 0.1.0 (deno 2.9.6, sqlite 3.53.2)`. */
 export function renderVersion(): string {
-  return `harmonylite ${manifest.version} (deno ${Deno.version.deno}, sqlite ${sqliteVersion()})\n`;
+  return `harmonylite ${VERSION} (deno ${Deno.version.deno}, sqlite ${sqliteVersion()})\n`;
 }

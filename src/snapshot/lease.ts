@@ -136,6 +136,20 @@ export class Lease {
   }
 }
 
+/** The node whose process has a lease, in decimal, or had it until a moment ago; undefined when nobody has. Rejects with a StreamError. */
+export async function holderOf(
+  store: KeyValueStore,
+  key: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const { value } = await store.entry(key, signal);
+  try {
+    return JSON.parse(new TextDecoder().decode(value)).node;
+  } catch {
+    return undefined; // Given back, or by a program that says nothing of itself.
+  }
+}
+
 /**
  * Runs `work` while this process has the lease, which is waited for; `work` is aborted when it is lost. Rejects with a
  * StreamError when the lease is refused for good.

@@ -77,6 +77,8 @@ export interface OpenOptions {
  */
 export class Database implements Disposable {
   readonly path: string;
+  /** How often something had to be tried again because another connection held a lock. */
+  busyRetries = 0;
   #db: DatabaseSync;
   #statements = new Map<string, Statement>();
   #turn = new Mutex();
@@ -192,21 +194,34 @@ export class Database implements Disposable {
 
   /** Runs some reading statements outside a transaction. With a rollback journal even a reader may have to wait for its turn. */
   async look<T>(work: () => T, signal?: AbortSignal): Promise<T> {
-    return await retryBusy(work, signal);
+    return await this.#retryBusy(work, signal);
   }
 
   async #transact<T>(begin: string, work: () => T | Promise<T>, signal?: AbortSignal): Promise<T> {
-    return await retryBusy(async () => {
-      await retryBusy(() => this.statement(begin).get(), signal);
+    return await this.#retryBusy(async () => {
+      await this.#retryBusy(() => this.statement(begin).get(), signal);
       try {
         const result = await work();
-        await retryBusy(() => this.statement("COMMIT").get(), signal);
+        await this.#retryBusy(() => this.statement("COMMIT").get(), signal);
         return result;
       } catch (error) {
         if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
         throw error;
       }
     }, signal);
+  }
+
+  /** Tries again for as long as another connection holds a lock that `work` needs; the pauses are the event loop's. */
+  async #retryBusy<T>(work: () => T | Promise<T>, signal?: AbortSignal): Promise<T> {
+    for (let pauseMs = BUSY_RETRY_MIN_MS;; pauseMs = Math.min(pauseMs * 2, BUSY_RETRY_MAX_MS)) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!isBusy(error)) throw error;
+      }
+      this.busyRetries++;
+      await sleep(pauseMs, signal);
+    }
   }
 
   /**
@@ -246,18 +261,6 @@ export class Database implements Disposable {
 
   [Symbol.dispose](): void {
     this.close();
-  }
-}
-
-/** Tries again for as long as another connection holds a lock that `work` needs; the pauses are the event loop's. */
-async function retryBusy<T>(work: () => T | Promise<T>, signal?: AbortSignal): Promise<T> {
-  for (let pauseMs = BUSY_RETRY_MIN_MS;; pauseMs = Math.min(pauseMs * 2, BUSY_RETRY_MAX_MS)) {
-    try {
-      return await work();
-    } catch (error) {
-      if (!isBusy(error)) throw error;
-    }
-    await sleep(pauseMs, signal);
   }
 }
 

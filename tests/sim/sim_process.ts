@@ -84,6 +84,7 @@ export class SimProcess {
     holdLooksAtGates(replica.comparer, gates);
     const registry = new SchemaRegistry({ store, node: config.nodeId, logger, now: () => time.nowMs });
     const connection = {
+      link: { connected: true, server: "simulated", sinceMs: 0 },
       log: new SimLog(log, gates, { maxPayload, say }),
       registry,
       peers: process.#peers,
