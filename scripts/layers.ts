@@ -39,6 +39,7 @@ const IMPORTERS: Readonly<Record<string, readonly string[]>> = {
   "node:zlib": ["wire"],
   "smol-toml": ["config"],
   "@logtape/logtape": ["observe"],
+  "prom-client": ["observe"],
   "cbor-x": ["agent", "stream"],
   "fast-check": [],
   // The version of the program.

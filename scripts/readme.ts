@@ -3,20 +3,49 @@
  * 1 when they are out of date.
  */
 import { renderConfigTable } from "../src/config/table.ts";
+import { STATUS_METRICS, TIMED_METRICS } from "../src/observe/metric_table.ts";
 import { runProgram } from "../tests/support/process.ts";
 
 const ROOT = new URL("../", import.meta.url).pathname;
 const README = `${ROOT}README.md`;
-/** What is between the two is written by this program; they say so to whoever edits the file. */
-const BEGIN = "<!-- configuration: written by `deno task readme`, edit src/config/schema.ts instead -->";
-const END = "<!-- /configuration -->";
+/** By name: what is written by this program, and the file that it comes from. */
+const GENERATED = {
+  configuration: { source: "src/config/schema.ts", render: renderConfigTable },
+  metrics: { source: "src/observe/metric_table.ts", render: renderMetricTable },
+};
 
 /** The README as it should be, formatted. Throws an Error when the marks are not there once, in order. */
-export async function updateReadme(readme: string, table: string = renderConfigTable()): Promise<string> {
-  const begin = onlyIndexOf(readme, BEGIN);
-  const end = onlyIndexOf(readme, END);
-  if (begin > end) throw new Error(`Cannot update the README: "${END}" stands before "${BEGIN}"`);
-  return await format(`${readme.slice(0, begin + BEGIN.length)}\n\n${table}\n${readme.slice(end)}`);
+export async function updateReadme(
+  readme: string,
+  generated: Readonly<Record<string, { source: string; render: () => string }>> = GENERATED,
+): Promise<string> {
+  const parts = Object.entries(generated);
+  return await format(
+    parts.reduce((text, [name, { source, render }]) => replace(text, name, source, render()), readme),
+  );
+}
+
+/** Replaces what is between two marks; they say to whoever edits the file that it is written by this program. */
+function replace(readme: string, name: string, source: string, table: string): string {
+  const mark = `<!-- ${name}: written by \`deno task readme\`, edit ${source} instead -->`;
+  const endMark = `<!-- /${name} -->`;
+  const begin = onlyIndexOf(readme, mark);
+  const end = onlyIndexOf(readme, endMark);
+  if (begin > end) throw new Error(`Cannot update the README: "${endMark}" stands before "${mark}"`);
+  return `${readme.slice(0, begin + mark.length)}\n\n${table}\n${readme.slice(end)}`;
+}
+
+function renderMetricTable(): string {
+  const rows = [
+    ...Object.entries(STATUS_METRICS).map(([name, { type, help, labels = [] }]) => [
+      [name, ...labels.map((label) => `{${label}}`)].join(" "),
+      type,
+      help,
+    ]),
+    ...Object.entries(TIMED_METRICS).map(([name, { help }]) => [name, "histogram", help]),
+  ];
+  const lines = rows.map(([name, type, help]) => `| \`${name}\` | ${type} | ${help} |`);
+  return ["| Metric | Type | What it is |", "| --- | --- | --- |", ...lines, ""].join("\n");
 }
 
 function onlyIndexOf(text: string, mark: string): number {

@@ -11,12 +11,17 @@ import manifest from "../deno.json" with { type: "json" };
 const ROOT = new URL("../", import.meta.url);
 const readme = await Deno.readTextFile(new URL("README.md", ROOT));
 
-Deno.test("the configuration table of the README is that of the schema: if not, run deno task readme", async () => {
+Deno.test("the tables of settings and metrics in the README are those of the source: if not, run deno task readme", async () => {
   assert.equal(await updateReadme(readme), readme);
 });
 
 Deno.test("a table in the README is replaced, and all that stands around it stays", async () => {
-  const updated = await updateReadme(readme, "| Key | Default |\n|---|---|\n| `new_key` | `[]` |\n");
+  const updated = await updateReadme(readme, {
+    configuration: {
+      source: "src/config/schema.ts",
+      render: () => "| Key | Default |\n|---|---|\n| `new_key` | `[]` |\n",
+    },
+  });
   assert.match(updated, /\| `new_key` \| `\[\]` {4}\|/);
   assert.ok(!updated.includes("| `db_path`"));
   assert.equal(await updateReadme(updated), readme);

@@ -12,7 +12,7 @@
 import { findNatsServer } from "../src/nats/server_binary.ts";
 import { messageOf } from "../src/lib/errors.ts";
 import { startProcess, type TestProcess } from "../tests/support/process.ts";
-import { fetchStorePrograms } from "../tests/support/store_programs.ts";
+import { fetchServerPrograms } from "../tests/support/server_programs.ts";
 import { findAncestors } from "./ancestors.ts";
 import { GATE_MARK, killStrays } from "./strays.ts";
 
@@ -74,7 +74,7 @@ class Gate {
     try {
       this.#natsServer = await findNatsServer({ log: say, signal: this.#signal });
       // Chosen tests look for them themselves: few need them, and the first time Go builds one for minutes.
-      if (args.length === 0) await fetchStorePrograms({ log: say, signal: this.#signal });
+      if (args.length === 0) await fetchServerPrograms({ log: say, signal: this.#signal });
       return true;
     } catch (error) {
       this.#fail(messageOf(error));

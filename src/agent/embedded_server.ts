@@ -1,14 +1,10 @@
 import { relative } from "node:path";
 import type { Config } from "../config/config.ts";
+import { localAddress, parseListenAddress } from "../config/listen_address.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { findNatsServer } from "../nats/server_binary.ts";
 import { awaitEarlierServer } from "../nats/server_before.ts";
-import {
-  localAddress,
-  parseListenAddress,
-  renderServerConfig,
-  type ServerSettings,
-} from "../nats/server_config.ts";
+import { renderServerConfig, type ServerSettings } from "../nats/server_config.ts";
 import { settingsIn } from "../nats/server_config_keys.ts";
 import { resolveLeafs, resolvePeers } from "../nats/server_peers.ts";
 import { NatsServerProcess } from "../nats/server_process.ts";

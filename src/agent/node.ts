@@ -18,6 +18,7 @@ import { Recovery, requireDatabase } from "./recovery.ts";
 import { Replica } from "./replica.ts";
 import { hasSequenceMap, readSequenceMap } from "./sequence_map.ts";
 import { requestSnapshot, Snapshots } from "./snapshots.ts";
+import { serveNode } from "./serve_node.ts";
 import { SnapshotWatch } from "./snapshot_watch.ts";
 import { Verification } from "./verification.ts";
 
@@ -48,7 +49,9 @@ export async function runNode(config: Config, { signal, logger }: NodeOptions): 
   using replica = await Replica.open(config, { signal, logger });
   await takeOwnership(replica.database, replica.schema, { node: config.nodeId, logger, signal });
   checkSequenceMap(config, logger);
-  await new NodeLoops(replica, { watcher, connect }).run(signal);
+  using observer = new NodeObserver(replica);
+  await using _pages = await serveNode(replica, observer, logger);
+  await new NodeLoops(replica, observer, { watcher, connect }).run(signal);
 }
 
 /** What the loops of a node have to do with the world outside of its database. */
@@ -61,6 +64,7 @@ export interface Surroundings {
 /** The loops of a running node. */
 export class NodeLoops {
   readonly #replica: Replica;
+  readonly #observer: NodeObserver;
   readonly #surroundings: Surroundings;
   readonly #housekeeping: Housekeeping;
   /** Looked at before housekeeping writes it: its absence is a wish to recover. */
@@ -68,9 +72,10 @@ export class NodeLoops {
   /** False until this node has recovered, if it has to: what is interrupted is to begin again at the next start. */
   #isRecovered = false;
 
-  constructor(replica: Replica, surroundings: Surroundings) {
+  constructor(replica: Replica, observer: NodeObserver, surroundings: Surroundings) {
     const { config, database, schema, logger } = replica;
     this.#replica = replica;
+    this.#observer = observer;
     this.#surroundings = surroundings;
     this.#hadSequenceMap = hasSequenceMap(config.seqMapPath);
     this.#housekeeping = new Housekeeping({
@@ -88,18 +93,18 @@ export class NodeLoops {
   }
 
   async run(asked: AbortSignal): Promise<void> {
-    using observer = new NodeObserver(this.#replica);
+    const observer = this.#observer;
     const loops = new LoopGroup(asked, observer);
     loops.signal.addEventListener("abort", () => observer.phase = "stopping", { once: true });
     await loops.untilOneFails({
       watcher: this.#surroundings.watcher.run({ notify: () => this.#replica.notify(), signal: loops.signal }),
       schema: this.#replica.followSchema(loops.signal),
-      replication: this.#replicate(loops, observer),
+      replication: this.#replicate(loops),
     });
   }
 
   /** What needs NATS. */
-  async #replicate(loops: LoopGroup, observer: NodeObserver): Promise<void> {
+  async #replicate(loops: LoopGroup): Promise<void> {
     const { config, schema } = this.#replica;
     const { signal } = loops;
     await using connection = await this.#surroundings.connect(signal);
@@ -110,9 +115,9 @@ export class NodeLoops {
     const verification = new Verification(this.#replica, connection.peers, signal);
     const snapshots = new Snapshots(this.#replica, connection);
     const watch = new SnapshotWatch(config, connection, snapshots, signal);
-    observer.connected({ connection, applier, verification, snapshots: watch });
-    const self = { node: config.nodeId, instance: observer.instance };
-    const methods = answerCalls({ ...verification.methods, ...snapshots.methods, ...observer.methods });
+    this.#observer.connected({ connection, applier, verification, snapshots: watch });
+    const self = { node: config.nodeId, instance: this.#observer.instance };
+    const methods = answerCalls({ ...verification.methods, ...snapshots.methods, ...this.#observer.methods });
     await loops.untilOneFails({
       housekeeping: this.#housekeeping.run({ signal }),
       registry: connection.registry.run({ signal, schema: () => schema.current }),
@@ -123,7 +128,7 @@ export class NodeLoops {
         : undefined,
       claim: claimOf(this.#replica, connection).run({ signal }),
       sleep: config.sleepTimeout > 0 ? this.#sleepWhenIdle(loops) : undefined,
-      applier: applier && this.#apply(applier, { connection, recovery, verification, loops, observer }),
+      applier: applier && this.#apply(applier, { connection, recovery, verification, loops }),
       publisher: config.publish ? this.#publish(connection, applier, signal) : undefined,
     });
   }
@@ -135,14 +140,14 @@ export class NodeLoops {
 
   async #apply(
     applier: Applier,
-    { connection: { log }, recovery, verification, loops, observer }: {
+    { connection: { log }, recovery, verification, loops }: {
       readonly connection: LogConnection;
       readonly recovery: Recovery | undefined;
       readonly verification: Verification;
       readonly loops: LoopGroup;
-      readonly observer: NodeObserver;
     },
   ): Promise<void> {
+    const observer = this.#observer;
     const { signal } = loops;
     observer.phase = "recovering";
     const { database, schema, logger, config } = this.#replica;

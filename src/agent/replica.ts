@@ -120,7 +120,7 @@ export class Replica implements Disposable {
       closeGaps,
       node: this.config.nodeId,
       shards: this.config.replicationLog.shards,
-      onApplied: () => this.activity.noteApplied(),
+      onApplied: (applied) => this.activity.noteApplied(applied),
     });
   }
 
@@ -137,7 +137,8 @@ export class Replica implements Disposable {
       wakeup: this.#wakeups.changes,
       pollingIntervalMs: this.config.pollingInterval,
       mayPublish,
-      onPublished: ({ batch }) => this.activity.notePublished(batch.count),
+      onPublished: ({ batch }, ms) => this.activity.notePublished(batch.count, ms),
+      onLooked: (what, ms) => this.activity.onTime(what, ms * 1000),
     });
   }
 

@@ -1,5 +1,6 @@
 import { messageOf } from "../lib/errors.ts";
-import type { Config } from "../config/config.ts";
+import { type Config, secretsOf } from "../config/config.ts";
+import { redactor } from "../lib/redact.ts";
 import { pause } from "../lib/sleep.ts";
 import type { SnapshotStatus } from "../observe/node_status.ts";
 import { holderOf, LEADER } from "../snapshot/lease.ts";
@@ -53,11 +54,16 @@ export class SnapshotWatch {
       takenBy: newest?.node?.toString(),
       bytes: newest?.size,
       kept: this.#last?.problem === undefined ? this.#last?.generations.length : undefined,
-      problem: this.#last?.problem,
+      problem: this.#redacted(this.#last?.problem),
       leader: isLeader ? String(this.#config.nodeId) : this.#last?.leader,
       isLeader,
-      failure,
+      failure: this.#redacted(failure),
     };
+  }
+
+  /** It is told to whoever asks, and a store may have a password in its address. */
+  #redacted(text: string | undefined): string | undefined {
+    return text === undefined ? undefined : redactor(secretsOf(this.#config))(text);
   }
 
   #startLook(): void {

@@ -144,14 +144,16 @@ export class Snapshots {
 
   /** The newest snapshot after that. The store is open no longer than that takes. */
   async #takeIfDue(held: AbortSignal): Promise<Generation | undefined> {
-    const { config, logger } = this.#replica;
+    const { activity, config, logger } = this.#replica;
     await using store = await this.#connection.openStore();
     // Somebody may have taken one by hand meanwhile.
     const [newest] = await generationsOf(config, store).list(held);
     if (!await this.#isDue(newest, held)) return newest;
     this.#isRequested = false;
     try {
+      const startMs = performance.now();
       const taken = await saveNow(config, this.#connection, store, { signal: held, logger });
+      activity.onTime("snapshot_seconds", (performance.now() - startMs) / 1000);
       this.#backoff.reset();
       return taken;
     } catch (error) {

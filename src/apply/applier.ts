@@ -56,8 +56,8 @@ export interface ApplierOptions {
    * them meanwhile.
    */
   readonly closeGaps: (streams: ReadonlySet<string>, signal: AbortSignal) => Promise<boolean>;
-  /** Called after each transaction that applied something. */
-  readonly onApplied: () => void;
+  /** Called after each transaction that applied something: how long it took, and when its last message was stored. */
+  readonly onApplied: (applied: { readonly ms: number; readonly timeNs: bigint }) => void;
 }
 
 /** Reads every stream of the cluster from where this node left off, and applies what it finds. */
@@ -180,8 +180,9 @@ export class Applier {
       try {
         const rest = messages.filter(({ sequence }) => sequence > position.sequence);
         this.#waitingSince.set(position.stream, rest[0]!.timeNs);
+        const startMs = performance.now();
         position = await this.#options.messages.apply(position, rest, signal, cluster);
-        this.#options.onApplied();
+        this.#options.onApplied({ ms: performance.now() - startMs, timeNs: position.time });
         this.#noteProgress(position);
       } catch (error) {
         if (!(error instanceof SchemaBehindError)) throw error;

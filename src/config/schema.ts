@@ -255,7 +255,7 @@ export const SCHEMA = section("", {
     file: path({ default: "", file: "is written", help: "Write the log to this file too." }),
   }),
 
-  prometheus: section("Metrics for Prometheus, at /metrics. Not in this version yet.", {
+  prometheus: section("Metrics for Prometheus, at /metrics.", {
     enable: boolean({ default: false, help: "Serve metrics." }),
     bind: address({
       default: "127.0.0.1:3010",
@@ -265,11 +265,11 @@ export const SCHEMA = section("", {
     subsystem: text({ ...METRIC_PART, default: "", help: "Second part of every metric's name." }),
   }),
 
-  health_check: section("An HTTP endpoint that says whether the node is well. Not in this version yet.", {
+  health_check: section("An HTTP endpoint that says whether the node is well: 200 or 503.", {
     enable: boolean({ default: false, help: "Serve it." }),
     bind: address({
       default: "127.0.0.1:8090",
-      help: "Where to listen. `:8090` or `0.0.0.0:8090`: on all interfaces.",
+      help: "Where to listen. `:8090` or `0.0.0.0:8090`: on all interfaces. May be that of the metrics.",
     }),
     path: text({
       default: "/health",

@@ -1,15 +1,10 @@
+import { formatAddress, type ListenAddress } from "../config/listen_address.ts";
 import { ConfigError } from "../lib/errors.ts";
 
 /** All embedded servers of a cluster call it so, as those of the Go program do. */
 const CLUSTER_NAME = "e-harmonylite";
 /** Where a leaf looks for the streams of its hub. */
 const JETSTREAM_DOMAIN = "e-harmonylite";
-
-export interface ListenAddress {
-  readonly host: string;
-  /** -1: a free one. */
-  readonly port: number;
-}
 
 /** Servers that ours dials as a leaf node. */
 export interface LeafRemote {
@@ -153,10 +148,6 @@ function bothHave(setting: string, block: string, path: string): ConfigError {
   });
 }
 
-function formatAddress({ host, port }: ListenAddress): string {
-  return `${host.includes(":") ? `[${host}]` : host}:${port}`;
-}
-
 /** As nats-server reads it: it knows fewer escapes than JSON, and takes every other character as it is. */
 function quote(text: string): string {
   const escaped = text.replaceAll(/["\\]/g, "\\$&").replaceAll(/\p{ASCII}/gu, (character) => {
@@ -164,15 +155,4 @@ function quote(text: string): string {
     return code < 32 || code === 127 ? `\\x${code.toString(16).padStart(2, "0")}` : character;
   });
   return `"${escaped}"`;
-}
-
-/** Where a program on this machine reaches who listens there: who listens on all interfaces does so on loopback. */
-export function localAddress({ host, port }: ListenAddress): string {
-  return formatAddress({ host: { "0.0.0.0": "127.0.0.1", "::": "::1" }[host] ?? host, port });
-}
-
-/** Reads `host:port` or `[host]:port`; without a host it means all interfaces. */
-export function parseListenAddress(text: string): ListenAddress {
-  const [, host = "", port = ""] = /^\[?(.*?)\]?:(-?\d+)$/.exec(text) ?? [];
-  return { host: host === "" ? "0.0.0.0" : host, port: Number(port) };
 }

@@ -1,5 +1,5 @@
 import { HarmonyLiteError, messageOf } from "../lib/errors.ts";
-import { localAddress, parseListenAddress } from "./server_config.ts";
+import { localAddress, parseListenAddress } from "../config/listen_address.ts";
 import { type OnServerLine, ServerLog } from "./server_log.ts";
 
 export interface LaunchOptions {

@@ -49,8 +49,10 @@ export interface PublisherOptions {
   readonly pollingIntervalMs: number;
   /** False while this node must not publish. */
   readonly mayPublish: () => boolean;
-  /** Called with each batch that is acknowledged and marked. */
-  readonly onPublished: (batch: ShardBatch) => void;
+  /** Called with each batch that is acknowledged and marked, and how long that took. */
+  readonly onPublished: (batch: ShardBatch, ms: number) => void;
+  /** Called after each look at what is pending: whether there is anything, or all that goes into a round. */
+  readonly onLooked: (what: "count_changes" | "scan_changes", ms: number) => void;
 }
 
 /**
@@ -88,9 +90,11 @@ export class Publisher {
     const { schema, rounds, mayPublish, announce } = this.#options;
     await schema.refresh(deadline);
     const { current } = schema;
-    if (!mayPublish() || !await rounds.hasPending(current, deadline)) return false;
+    if (!mayPublish()) return false;
+    const isPending = await this.#timed("count_changes", () => rounds.hasPending(current, deadline));
+    if (!isPending) return false;
     await announce(current, deadline);
-    const round = await rounds.read(current, deadline);
+    const round = await this.#timed("scan_changes", () => rounds.read(current, deadline));
     if (!round) {
       // Mostly it has just changed. When a person has copied another file over the live one, connections may differ for longer.
       await sleep(SCHEMA_PAUSE_MS, deadline);
@@ -100,6 +104,16 @@ export class Publisher {
     await Promise.all(round.batches.map((batch) => this.#publish(batch, deadline)));
     rounds.release();
     return round.batches.length > 0 || round.refused.length > 0;
+  }
+
+  async #timed<T>(
+    what: Parameters<PublisherOptions["onLooked"]>[0],
+    look: () => Promise<T>,
+  ): Promise<T> {
+    const startMs = performance.now();
+    const found = await look();
+    this.#options.onLooked(what, performance.now() - startMs);
+    return found;
   }
 
   async #refuse(round: Round): Promise<void> {
@@ -116,6 +130,7 @@ export class Publisher {
   async #publish(shardBatch: ShardBatch, deadline: AbortSignal): Promise<void> {
     const { shard, batch, changes } = shardBatch;
     const { database, schema, onPublished } = this.#options;
+    const startMs = performance.now();
     let sequence = 0;
     for (const group of inGroups(batch.parts)) {
       const acks = await Promise.all(group.map((part) => this.#send(shard, part, deadline)));
@@ -129,7 +144,7 @@ export class Publisher {
       return await sleep(UNNOTICED_PAUSE_MS, deadline);
     }
     await markPublished(database, schema, changes, { shard, sequence });
-    onPublished(shardBatch);
+    onPublished(shardBatch, performance.now() - startMs);
   }
 
   /** Whether a shard still has the stream that was created then; false when that cannot be told. */

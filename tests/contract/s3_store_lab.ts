@@ -1,8 +1,8 @@
 import { ListMultipartUploadsCommand, ListObjectsV2Command, S3Client } from "@aws-sdk/client-s3";
 import { mountSmallDisk } from "../support/small_disk.ts";
 import { runProgram } from "../support/process.ts";
-import { findMinio } from "../support/store_programs.ts";
-import { startStoreServer, type StoreServer } from "../support/store_server.ts";
+import { findMinio } from "../support/server_programs.ts";
+import { type LoopbackServer, startLoopbackServer } from "../support/loopback_server.ts";
 import { makeTempDir } from "../support/temp.ts";
 import { SMALL_BYTES, type StoreLab, strangers } from "./snapshot_store_lab.ts";
 
@@ -13,10 +13,10 @@ const SECRET = "minio-passw0rd";
 /** MinIO wants some room for itself. */
 const MINIO_BYTES = 4 << 20;
 
-async function startMinio(dir: string): Promise<StoreServer> {
+async function startMinio(dir: string): Promise<LoopbackServer> {
   // MinIO takes the folders of its own for buckets.
   await Deno.mkdir(`${dir}/${BUCKET}`, { recursive: true });
-  return await startStoreServer({
+  return await startLoopbackServer({
     name: "minio",
     command: await findMinio(),
     args: (port) => ["server", "--quiet", "--address", `127.0.0.1:${port}`, dir],

@@ -1,7 +1,7 @@
 import { runProgram } from "../support/process.ts";
 import { mountSmallDisk } from "../support/small_disk.ts";
-import { findOpenSsh } from "../support/store_programs.ts";
-import { startStoreServer, type StoreServer } from "../support/store_server.ts";
+import { findOpenSsh } from "../support/server_programs.ts";
+import { type LoopbackServer, startLoopbackServer } from "../support/loopback_server.ts";
 import { makeTempDir } from "../support/temp.ts";
 import { namesIn, SMALL_BYTES, type StoreLab, strangers } from "./snapshot_store_lab.ts";
 
@@ -27,7 +27,7 @@ export interface SftpLab extends StoreLab {
  * OpenSSH's own server under the user of this process, with users and passwords of its own through libnss-wrapper, so that
  * nothing of the machine is read or changed.
  */
-async function startSshd(dir: string): Promise<StoreServer> {
+async function startSshd(dir: string): Promise<LoopbackServer> {
   const root = await findOpenSsh();
   const libraries = `${root}/usr/lib/${Deno.build.arch}-linux-gnu`;
   const ids = `${Deno.uid()}:${Deno.gid()}`;
@@ -49,7 +49,7 @@ async function startSshd(dir: string): Promise<StoreServer> {
     AuthorizedKeysFile ${dir}/user_key.pub
     Subsystem sftp ${root}/usr/lib/openssh/sftp-server`;
   await Deno.writeTextFile(`${dir}/sshd_config`, config);
-  return await startStoreServer({
+  return await startLoopbackServer({
     name: "sshd",
     command: `${root}/usr/sbin/sshd`,
     args: (port) => ["-D", "-e", "-f", `${dir}/sshd_config`, "-o", `ListenAddress=127.0.0.1:${port}`],

@@ -1,7 +1,7 @@
 import { runProgram } from "../support/process.ts";
 import { mountSmallDisk } from "../support/small_disk.ts";
-import { findRclone } from "../support/store_programs.ts";
-import { startStoreServer, type StoreServer } from "../support/store_server.ts";
+import { findRclone } from "../support/server_programs.ts";
+import { type LoopbackServer, startLoopbackServer } from "../support/loopback_server.ts";
 import { makeTempDir } from "../support/temp.ts";
 import { namesIn, SMALL_BYTES, type StoreLab, strangers } from "./snapshot_store_lab.ts";
 
@@ -12,8 +12,8 @@ const SECRET = "dav&p@ss:w0rd%/#";
 /** It would have read a damaged object before the damage. */
 const READ_AHEAD = ["--buffer-size", "0"];
 
-async function startRclone(dir: string): Promise<StoreServer> {
-  return await startStoreServer({
+async function startRclone(dir: string): Promise<LoopbackServer> {
+  return await startLoopbackServer({
     name: "rclone",
     command: await findRclone(),
     args: (

@@ -1,4 +1,5 @@
 import { NodeLoops } from "../../src/agent/node.ts";
+import { NodeObserver } from "../../src/agent/node_observer.ts";
 import { requireDatabase } from "../../src/agent/recovery.ts";
 import { generationsOf } from "../../src/agent/save_snapshot.ts";
 import { Replica } from "../../src/agent/replica.ts";
@@ -94,7 +95,7 @@ export class SimProcess {
       openStore: () => Promise.resolve(storeOf(options, gates)),
       [Symbol.asyncDispose]: () => Promise.resolve(),
     };
-    const loops = new NodeLoops(replica, {
+    const loops = new NodeLoops(replica, new NodeObserver(replica), {
       watcher: { run: () => Promise.resolve() },
       connect: () => Promise.resolve(connection),
     });

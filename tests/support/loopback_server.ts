@@ -2,7 +2,7 @@ import { eventually } from "./eventually.ts";
 import { freePort } from "./nats_server.ts";
 import { startProcess, type TestProcess } from "./process.ts";
 
-export interface StoreServerOptions {
+export interface LoopbackServerOptions {
   readonly name: string;
   readonly command: string;
   readonly args: (port: number) => readonly string[];
@@ -11,7 +11,7 @@ export interface StoreServerOptions {
   readonly isReady?: (port: number) => Promise<boolean>;
 }
 
-export interface StoreServer extends AsyncDisposable {
+export interface LoopbackServer extends AsyncDisposable {
   readonly port: number;
   readonly process: TestProcess;
 }
@@ -19,7 +19,7 @@ export interface StoreServer extends AsyncDisposable {
 const MAX_START_ATTEMPTS = 3;
 
 /** Starts a server on a free port of loopback and waits until it serves. */
-export async function startStoreServer(options: StoreServerOptions): Promise<StoreServer> {
+export async function startLoopbackServer(options: LoopbackServerOptions): Promise<LoopbackServer> {
   for (let attempt = 1;; attempt++) {
     const port = freePort();
     const { name, command, env, isReady = takesConnections } = options;

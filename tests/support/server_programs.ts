@@ -1,5 +1,5 @@
 /**
- * The servers that snapshot stores are tested against: found on PATH or in the cache, else fetched into the cache: built by
+ * The servers that snapshot stores and metrics are tested against: found on PATH or in the cache, else fetched into the cache: built by
  * Go, or unpacked from Debian's packages. Nothing is installed.
  */
 import { messageOf } from "../../src/lib/errors.ts";
@@ -71,8 +71,20 @@ export async function findOpenSsh(options: Options = {}): Promise<string> {
   return sshd.slice(0, -SSHD.length - 1);
 }
 
+const PROMETHEUS = "usr/bin/prometheus";
+
+/** Folder with Prometheus as Debian lays it out: `usr/bin/prometheus`, `usr/bin/promtool`. */
+export async function findPrometheus(options: Options = {}): Promise<string> {
+  const prometheus = await findFirst("prometheus", options, [
+    { name: "cache", find: () => inCache(`prometheus-debian/${PROMETHEUS}`) },
+    { name: "Debian package", find: () => unpack(["prometheus"], "prometheus-debian", PROMETHEUS) },
+  ]);
+  return prometheus.slice(0, -PROMETHEUS.length - 1);
+}
+
 /** All of them, so that the tests find them in the cache. */
-export async function fetchStorePrograms(options: Options): Promise<void> {
+export async function fetchServerPrograms(options: Options): Promise<void> {
+  await findPrometheus(options);
   await findOpenSsh(options);
   await findRclone(options);
   await findMinio(options);
