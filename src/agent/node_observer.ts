@@ -7,8 +7,9 @@ import type { PeerMethods } from "../stream/peer_calls.ts";
 import type { StreamState } from "../stream/replication_log.ts";
 import { type DatabaseFacts, FactReader } from "./database_facts.ts";
 import type { LogConnection } from "./log_connection.ts";
+import type { Recovery } from "./recovery.ts";
 import type { Replica } from "./replica.ts";
-import type { SnapshotWatch } from "./snapshot_watch.ts";
+import { redactFor, type SnapshotWatch } from "./snapshot_watch.ts";
 import type { Verification } from "./verification.ts";
 
 /** Other nodes and commands ask for a {@link NodeStatus} by this name. */
@@ -24,6 +25,7 @@ const NS_PER_MS = 1_000_000n;
 export interface ConnectedParts {
   readonly connection: LogConnection;
   readonly applier: Applier | undefined;
+  readonly recovery: Recovery | undefined;
   readonly verification: Verification;
   readonly snapshots: SnapshotWatch;
 }
@@ -106,6 +108,7 @@ export class NodeObserver implements Disposable {
       applied: { changes: counters.applied, lastAtMs: activity.appliedAtMs },
       conflicts: { lost: counters.lost, kept: facts?.conflicts },
       quarantined: facts?.quarantined,
+      restoreFailure: redactFor(config, this.#parts?.recovery?.failure),
       snapshot,
       verified: this.#parts?.verification.last,
       deadLoops: [...this.#deadLoops],
@@ -166,10 +169,11 @@ export class NodeObserver implements Disposable {
   }
 
   #paused(): PausedTable[] {
-    const { applier } = this.#parts ?? {};
-    return [...applier?.pauses ?? []]
+    const { applier, recovery } = this.#parts ?? {};
+    const streams = [...applier?.pauses ?? []]
       .filter(([stream]) => applier?.conditions.get(stream) === "schema_mismatch_paused")
       .map(([stream, pause]) => ({ stream, ...pause }));
+    return recovery?.pause ? [...streams, { stream: undefined, ...recovery.pause }] : streams;
   }
 
   [Symbol.dispose](): void {

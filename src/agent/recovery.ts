@@ -1,3 +1,4 @@
+import type { SchemaPause } from "../apply/applier.ts";
 import { type Position, readPositions } from "../apply/position.ts";
 import { SchemaBehindError } from "../apply/schema_behind.ts";
 import type { Config } from "../config/config.ts";
@@ -26,6 +27,9 @@ const SCHEMA_POLL_MS = 250;
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5_000;
 
+/** Users look for this sentence in the log. */
+const NOT_RESTORED = "Failed to restore snapshot";
+
 /** Where snapshots are, and who takes one when asked to. */
 export interface SnapshotSource {
   /** For as long as it is needed: the client of a store takes memory. */
@@ -40,11 +44,23 @@ export class Recovery {
   readonly #log: ReplicationLog;
   readonly #source: SnapshotSource;
   readonly #turn = new Mutex();
+  #pause: SchemaPause | undefined;
+  #failure: string | undefined;
 
   constructor(replica: Replica, log: ReplicationLog, source: SnapshotSource) {
     this.#replica = replica;
     this.#log = log;
     this.#source = source;
+  }
+
+  /** Why a snapshot that is being taken over waits for this database's schema; undefined when it does not. */
+  get pause(): SchemaPause | undefined {
+    return this.#pause;
+  }
+
+  /** Why the last attempt to take over a snapshot that is needed failed; undefined once one has not. */
+  get failure(): string | undefined {
+    return this.#failure;
   }
 
   /**
@@ -69,6 +85,7 @@ export class Recovery {
       const isOurs = stored.created === state.created && stored.sequence <= state.last;
       return isOurs && (!hasMap || stored.sequence + 1 < state.first);
     });
+    this.#failure = undefined;
     if (wanted.length === 0) return true;
     const isJoining = positions.length === 0 && wanted.some(({ last }) => last > 0);
     return await this.#tryToRestore(wanted, false, signal) !== "failed" || !isJoining;
@@ -82,6 +99,7 @@ export class Recovery {
       signal.throwIfAborted();
       if (!(error instanceof StreamError)) throw error;
       this.#replica.logger.warn("Unable to read", { reason: error.message });
+      this.#failure = error.message;
       return undefined;
     }
   }
@@ -115,12 +133,17 @@ export class Recovery {
   ): Promise<"done" | "no snapshot" | "failed"> {
     const { logger } = this.#replica;
     try {
-      return await this.#restore(states, mustClose, signal) ? "done" : "no snapshot";
+      const isDone = await this.#restore(states, mustClose, signal);
+      this.#failure = undefined;
+      return isDone ? "done" : "no snapshot";
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof HarmonyLiteError)) throw error;
-      logger.error("Failed to restore snapshot", { reason: error.message, hint: error.hint });
+      this.#failure = error.message;
+      logger.error(NOT_RESTORED, { reason: error.message, hint: error.hint });
       return "failed";
+    } finally {
+      this.#pause = undefined;
     }
   }
 
@@ -148,7 +171,7 @@ export class Recovery {
   async #merge(snapshot: SnapshotFile, lead: readonly Position[], signal: AbortSignal): Promise<number> {
     const { config, database, comparer, schema, messages, logger } = this.#replica;
     const { shards, maxTransactionRows, versionRetention } = config.replicationLog;
-    for (let isSaid = false;;) {
+    for (;;) {
       try {
         return await Merge.run(snapshot, lead, {
           database,
@@ -163,9 +186,9 @@ export class Recovery {
         });
       } catch (error) {
         if (!(error instanceof SchemaBehindError)) throw error;
-        const { message: reason, hint } = error;
-        if (!isSaid) logger.warn("schema_mismatch_paused", { snapshot: true, reason, hint });
-        isSaid = true;
+        const { table, message: reason, hint } = error;
+        if (!this.#pause) logger.warn("schema_mismatch_paused", { snapshot: true, reason, hint });
+        this.#pause = { table, reason, hint, sinceMs: this.#pause?.sinceMs ?? Date.now() };
         do await sleep(SCHEMA_POLL_MS, signal); while (!await messages.isSchemaNew(error, signal));
       }
     }
@@ -269,8 +292,27 @@ export async function requireDatabase(
   const condition = await usableFile(config, { signal, logger });
   if (condition === "sound") return;
   if (condition !== "empty") {
-    logger.warn("The database cannot be used, looking for a snapshot", { file: config.dbPath, condition });
+    const reason = condition === "broken" ? "malformed database" : undefined;
+    logger.warn("The database cannot be used, looking for a snapshot", {
+      file: config.dbPath,
+      condition,
+      reason,
+    });
   }
+  try {
+    await restoreWhole(config, condition, { openStore, signal, logger });
+  } catch (error) {
+    const isTold = !(error instanceof HarmonyLiteError) || error instanceof DatabaseError || signal.aborted;
+    if (!isTold) logger.error(NOT_RESTORED, { reason: error.message, hint: error.hint });
+    throw error;
+  }
+}
+
+async function restoreWhole(
+  config: Config,
+  condition: FileCondition,
+  { openStore, signal, logger }: Parameters<typeof requireDatabase>[1],
+): Promise<void> {
   await using opened = config.snapshot.enabled ? await openStore() : undefined;
   const generations = opened && generationsOf(config, opened.store);
   const [newest] = await generations?.list(signal) ?? [];

@@ -46,6 +46,13 @@ export class Replica implements Disposable {
     this.comparer = comparer;
     this.schema = schema;
     this.logger = logger;
+    database.onLocked = (ms) =>
+      logger.warn("Another program does not let this node write", {
+        reason: "database is locked",
+        database: config.dbPath,
+        seconds: Math.round(ms / 1000),
+        hint: "Look for a transaction that the application leaves open. Nothing is lost meanwhile.",
+      });
     this.messages = new MessageApplier({
       database,
       schema,

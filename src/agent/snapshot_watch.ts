@@ -54,16 +54,11 @@ export class SnapshotWatch {
       takenBy: newest?.node?.toString(),
       bytes: newest?.size,
       kept: this.#last?.problem === undefined ? this.#last?.generations.length : undefined,
-      problem: this.#redacted(this.#last?.problem),
+      problem: redactFor(this.#config, this.#last?.problem),
       leader: isLeader ? String(this.#config.nodeId) : this.#last?.leader,
       isLeader,
-      failure: this.#redacted(failure),
+      failure: redactFor(this.#config, failure),
     };
-  }
-
-  /** It is told to whoever asks, and a store may have a password in its address. */
-  #redacted(text: string | undefined): string | undefined {
-    return text === undefined ? undefined : redactor(secretsOf(this.#config))(text);
   }
 
   #startLook(): void {
@@ -85,6 +80,11 @@ export class SnapshotWatch {
       this.#last = { leader: undefined, generations, problem: messageOf(error) };
     }
   }
+}
+
+/** Without secrets: it is told to whoever asks, and a store may have a password in its address. */
+export function redactFor(config: Config, text: string | undefined): string | undefined {
+  return text === undefined ? undefined : redactor(secretsOf(config))(text);
 }
 
 /** A node that takes the snapshots knows of its own at once. */

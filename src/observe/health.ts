@@ -12,6 +12,7 @@ export function problemsOf(status: NodeStatus): string[] {
     ...databaseProblems(status),
     ...natsProblems(status),
     ...status.streams.flatMap((stream) => streamProblems(stream, status)),
+    ...restoreProblems(status),
     ...status.paused.map(({ table, reason }) => `table "${table}" waits for a schema change here: ${reason}`),
   ];
 }
@@ -39,6 +40,12 @@ function natsProblems({ nats, phase, nowMs }: NodeStatus): string[] {
   const forMs = nowMs - nats.sinceMs;
   if (nats.connected || (phase !== "connecting" && forMs < MAX_DISCONNECTED_MS)) return [];
   return [`not connected to NATS for ${seconds(forMs)}`];
+}
+
+function restoreProblems({ restoreFailure }: NodeStatus): string[] {
+  return restoreFailure === undefined
+    ? []
+    : [`a snapshot is needed and cannot be taken over: ${restoreFailure}`];
 }
 
 /** What a lost connection explains is not said again. */

@@ -42,6 +42,7 @@ Deno.test("what keeps a node from replicating is said, each in a sentence", () =
     [{ streams: [{ ...STREAM, condition: "gap" }] }, /^stream ".*-1" has lost changes/],
     [{ streams: [{ ...STREAM, condition: "failing" }] }, /^stream ".*-1" cannot be read$/],
     [{ deadLoops: ["applier"] }, /^the applier loop has ended$/],
+    [{ restoreFailure: "no such bucket" }, /^a snapshot is needed and cannot be taken over: no such bucket$/],
     [{ phase: "stopping" }, /^the node is stopping$/],
     [
       { database: { ...WELL.database, problem: "disk I/O error" } },

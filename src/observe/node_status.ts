@@ -26,10 +26,11 @@ export interface StreamStatus {
   readonly lagMs: number | undefined;
 }
 
-/** A stream that waits for this node's schema. */
+/** What waits for this node's schema. */
 export interface PausedTable {
   readonly table: string;
-  readonly stream: string;
+  /** Undefined for a snapshot that is being taken over. */
+  readonly stream: string | undefined;
   /** What is lacking, and what to do. */
   readonly reason: string;
   readonly hint: string | undefined;
@@ -112,6 +113,8 @@ export interface NodeStatus {
   };
   /** Messages that could not be understood or applied, as the database keeps them. */
   readonly quarantined: number | undefined;
+  /** Why the snapshot that this node needs could not be taken over the last time; the next attempt follows. */
+  readonly restoreFailure: string | undefined;
   /** Undefined where [snapshot] is not enabled. */
   readonly snapshot: SnapshotStatus | undefined;
   /** The last comparison with the other nodes; undefined before the first. */

@@ -41,6 +41,8 @@ const OPEN_TIMEOUT_MS = 10_000;
 /** Pauses between attempts to get the write lock: first, and at most. */
 const BUSY_RETRY_MIN_MS = 1;
 const BUSY_RETRY_MAX_MS = 25;
+/** Waiting for longer than this is told. */
+const LONG_WAIT_MS = 5_000;
 
 /** How every connection is made. The type declarations of Deno 2.9.6 know the middle two only on a statement. */
 const CONNECTION = {
@@ -79,6 +81,8 @@ export class Database implements Disposable {
   readonly path: string;
   /** How often something had to be tried again because another connection held a lock. */
   busyRetries = 0;
+  /** Told once when something has waited for a lock for so long that a person may want to know. */
+  onLocked: (waitedMs: number) => void = () => {};
   #db: DatabaseSync;
   #statements = new Map<string, Statement>();
   #turn = new Mutex();
@@ -213,6 +217,8 @@ export class Database implements Disposable {
 
   /** Tries again for as long as another connection holds a lock that `work` needs; the pauses are the event loop's. */
   async #retryBusy<T>(work: () => T | Promise<T>, signal?: AbortSignal): Promise<T> {
+    const startMs = performance.now();
+    let isTold = false;
     for (let pauseMs = BUSY_RETRY_MIN_MS;; pauseMs = Math.min(pauseMs * 2, BUSY_RETRY_MAX_MS)) {
       try {
         return await work();
@@ -220,6 +226,9 @@ export class Database implements Disposable {
         if (!isBusy(error)) throw error;
       }
       this.busyRetries++;
+      const waitedMs = performance.now() - startMs;
+      if (!isTold && waitedMs >= LONG_WAIT_MS) this.onLocked(waitedMs);
+      isTold ||= waitedMs >= LONG_WAIT_MS;
       await sleep(pauseMs, signal);
     }
   }

@@ -34,6 +34,7 @@ export function wellStatus(changed: Partial<NodeStatus> = {}): NodeStatus {
     applied: { changes: 8, lastAtMs: NOW_MS - 1_000 },
     conflicts: { lost: 1, kept: 1 },
     quarantined: 0,
+    restoreFailure: undefined,
     snapshot: undefined,
     verified: undefined,
     deadLoops: [],
