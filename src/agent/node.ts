@@ -114,7 +114,7 @@ export class NodeLoops {
     const applier = config.replicate ? this.#replica.applier(connection, closeGaps) : undefined;
     const verification = new Verification(this.#replica, connection.peers, signal);
     const snapshots = new Snapshots(this.#replica, connection);
-    const watch = new SnapshotWatch(config, connection, snapshots, signal);
+    const watch = new SnapshotWatch(config, { connection, snapshots, signal });
     this.#observer.connected({ connection, applier, recovery, verification, snapshots: watch });
     const self = { node: config.nodeId, instance: this.#observer.instance };
     const methods = answerCalls({ ...verification.methods, ...snapshots.methods, ...this.#observer.methods });

@@ -1,6 +1,6 @@
 import type { Applier } from "../apply/applier.ts";
 import type { Position } from "../apply/position.ts";
-import { pause } from "../lib/sleep.ts";
+import { within } from "../lib/sleep.ts";
 import { VERSION } from "../lib/version.ts";
 import type { NodePhase, NodeStatus, PausedTable, StreamStatus } from "../observe/node_status.ts";
 import type { PeerMethods } from "../stream/peer_calls.ts";
@@ -131,11 +131,8 @@ export class NodeObserver implements Disposable {
   async #streamEnds(): Promise<readonly StreamState[] | undefined> {
     const { connection } = this.#parts ?? {};
     if (!connection?.link.connected) return undefined;
-    const stop = new AbortController();
     const asked = connection.log.streams().catch(() => undefined); // Not known, then.
-    const answer = await Promise.race([asked, pause(STREAMS_TIMEOUT_MS, stop.signal)]);
-    stop.abort();
-    return answer ?? undefined;
+    return await within(STREAMS_TIMEOUT_MS, asked);
   }
 
   /** Those that there are, and those that were read and are not seen now. */

@@ -85,8 +85,10 @@ export class Recovery {
       const isOurs = stored.created === state.created && stored.sequence <= state.last;
       return isOurs && (!hasMap || stored.sequence + 1 < state.first);
     });
-    this.#failure = undefined;
-    if (wanted.length === 0) return true;
+    if (wanted.length === 0) {
+      this.#failure = undefined;
+      return true;
+    }
     const isJoining = positions.length === 0 && wanted.some(({ last }) => last > 0);
     return await this.#tryToRestore(wanted, false, signal) !== "failed" || !isJoining;
   }

@@ -32,11 +32,12 @@ class Joining implements AsyncDisposable {
     this.log = stack.use(this.broker.connect({ ...STREAMS, compress: false, updateExisting: false }));
   }
 
-  static async open(): Promise<Joining> {
+  /** `theirs`: the table as the others have it. */
+  static async open(theirs = TABLE): Promise<Joining> {
     await using stack = new AsyncDisposableStack();
     const folder = stack.use(await makeTempDir());
     const lab = stack.use(await CoreLab.open(TABLE));
-    const first = stack.use(await CoreLab.open(`${TABLE} INSERT INTO t VALUES (1, 'before')`));
+    const first = stack.use(await CoreLab.open(`${theirs} INSERT INTO t (id, a) VALUES (1, 'before')`));
     const config = parseConfig(`db_path = "${lab.path}"\nnode_id = 7`);
     const { signal } = new AbortController();
     const logger = captureLogger();
@@ -58,9 +59,13 @@ class Joining implements AsyncDisposable {
     return joining;
   }
 
-  async start(openStore: SnapshotSource["openStore"], signal: AbortSignal): Promise<void> {
+  recovery(openStore: SnapshotSource["openStore"]): Recovery {
     const request = (): Promise<boolean> => Promise.resolve(false);
-    await new Recovery(this.replica, this.log, { openStore, request }).atStart(true, signal);
+    return new Recovery(this.replica, this.log, { openStore, request });
+  }
+
+  async start(openStore: SnapshotSource["openStore"], signal: AbortSignal): Promise<void> {
+    await this.recovery(openStore).atStart(true, signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -76,13 +81,16 @@ Deno.test("a node that joins takes over rows that were there before all messages
 
 Deno.test("a node that joins waits for the store: nothing else knows the rows that were there before", async () => {
   await using joining = await Joining.open();
-  let attempts = 0;
+  const failures: (string | undefined)[] = [];
   const openStore: SnapshotSource["openStore"] = () => {
-    if (++attempts > 2) return Promise.resolve(joining.store);
+    failures.push(recovery.failure);
+    if (failures.length > 2) return Promise.resolve(joining.store);
     return Promise.reject(new StoreError("UNREACHABLE", "the host does not answer", { transient: true }));
   };
-  await joining.start(openStore, new AbortController().signal);
-  assert.equal(attempts, 3);
+  const recovery = joining.recovery(openStore);
+  await recovery.atStart(true, new AbortController().signal);
+  assert.deepEqual(failures, [undefined, "the host does not answer", "the host does not answer"]);
+  assert.equal(recovery.failure, undefined);
   assert.deepEqual(joining.lab.lines("SELECT id, a FROM t"), ["1|'before'"]);
 });
 
@@ -95,4 +103,21 @@ Deno.test("a node that is started while NATS cannot be reached waits until it ca
   joining.log.setConnected(true);
   await start;
   assert.deepEqual(joining.lab.lines("SELECT id, a FROM t"), ["1|'before'"]);
+});
+
+Deno.test("a node that joins with an older schema says which table waits until it has the newer one", async () => {
+  await using joining = await Joining.open("CREATE TABLE t (id INTEGER PRIMARY KEY, a, b DEFAULT 5);");
+  const recovery = joining.recovery(() => Promise.resolve(joining.store));
+  const start = recovery.atStart(true, new AbortController().signal);
+  const pause = await Promise.race([
+    start.then(() => assert.fail("it does not wait")),
+    eventually("it waits", () => recovery.pause ?? false),
+  ]);
+  assert.ok(pause);
+  assert.equal(pause.table, "t");
+  assert.match(pause.reason, /does not know the column "b"/);
+  joining.lab.run("ALTER TABLE t ADD COLUMN b DEFAULT 5");
+  await start;
+  assert.equal(recovery.pause, undefined);
+  assert.deepEqual(joining.lab.lines("SELECT id, a, b FROM t"), ["1|'before'|5"]);
 });

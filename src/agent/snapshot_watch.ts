@@ -1,7 +1,7 @@
 import { messageOf } from "../lib/errors.ts";
 import { type Config, secretsOf } from "../config/config.ts";
 import { redactor } from "../lib/redact.ts";
-import { pause } from "../lib/sleep.ts";
+import { within } from "../lib/sleep.ts";
 import type { SnapshotStatus } from "../observe/node_status.ts";
 import { holderOf, LEADER } from "../snapshot/lease.ts";
 import type { Generation } from "../snapshot/manifest.ts";
@@ -25,14 +25,21 @@ interface Look {
 /** What is known of the snapshots of the cluster, on whichever node. */
 export class SnapshotWatch {
   readonly #config: Config;
-  readonly #connection: LogConnection;
-  readonly #snapshots: Snapshots;
+  readonly #connection: Pick<LogConnection, "leases" | "openStore">;
+  readonly #snapshots: Pick<Snapshots, "isLeader" | "failure" | "newest">;
   readonly #signal: AbortSignal;
   #last: Look | undefined;
   #looking: Promise<void> | undefined;
   #lookedMs = -Infinity;
 
-  constructor(config: Config, connection: LogConnection, snapshots: Snapshots, signal: AbortSignal) {
+  constructor(
+    config: Config,
+    { connection, snapshots, signal }: {
+      readonly connection: Pick<LogConnection, "leases" | "openStore">;
+      readonly snapshots: Pick<Snapshots, "isLeader" | "failure" | "newest">;
+      readonly signal: AbortSignal;
+    },
+  ) {
     this.#config = config;
     this.#connection = connection;
     this.#snapshots = snapshots;
@@ -43,9 +50,7 @@ export class SnapshotWatch {
   async status(): Promise<SnapshotStatus | undefined> {
     if (!this.#config.snapshot.enabled) return undefined;
     if (performance.now() - this.#lookedMs >= LOOK_INTERVAL_MS && !this.#signal.aborted) this.#startLook();
-    if (this.#last === undefined && this.#looking) {
-      await Promise.race([this.#looking, pause(FIRST_ANSWER_MS, this.#signal)]);
-    }
+    if (this.#last === undefined && this.#looking) await within(FIRST_ANSWER_MS, this.#looking);
     const { isLeader, failure } = this.#snapshots;
     const newest = newerOf(this.#last?.generations[0], this.#snapshots.newest);
     return {
@@ -70,14 +75,13 @@ export class SnapshotWatch {
   /** What fails is part of what is known; the newest snapshot stays what it was. */
   async #look(): Promise<void> {
     const signal = AbortSignal.any([this.#signal, AbortSignal.timeout(LOOK_TIMEOUT_MS)]);
+    const leader = await holderOf(this.#connection.leases, LEADER, signal).catch(() => undefined); // Not known, then.
     try {
-      const leader = await holderOf(this.#connection.leases, LEADER, signal);
       await using store = await this.#connection.openStore();
       const generations = await generationsOf(this.#config, store).list(signal);
       this.#last = { leader, generations, problem: undefined };
     } catch (error) {
-      const generations = this.#last?.generations ?? [];
-      this.#last = { leader: undefined, generations, problem: messageOf(error) };
+      this.#last = { leader, generations: this.#last?.generations ?? [], problem: messageOf(error) };
     }
   }
 }

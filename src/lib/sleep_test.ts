@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { sleep, yieldToEventLoop } from "./sleep.ts";
+import { sleep, within, yieldToEventLoop } from "./sleep.ts";
 
 Deno.test("a sleep ends early when it is aborted, with the reason", async () => {
   const controller = new AbortController();
@@ -18,4 +18,10 @@ Deno.test("what is ready runs while long work yields", async () => {
   setTimeout(() => ran = true, 0);
   for (let at = 0; at < 1000 && !ran; at++) await yieldToEventLoop();
   assert.ok(ran);
+});
+
+Deno.test("what takes longer than it may is undefined, and nothing is left waiting", async () => {
+  assert.equal(await within(60_000, Promise.resolve(5)), 5);
+  assert.equal(await within(1, new Promise(() => {})), undefined);
+  await assert.rejects(within(60_000, Promise.reject(new Error("broken"))), /broken/);
 });

@@ -47,3 +47,12 @@ Deno.test("an answer that fails is logged, and tells nobody why", async () => {
   assert.deepEqual([response.status, await response.text()], [500, "Cannot answer\n"]);
   assert.equal(logger.lines.at(-1)!.properties["reason"], "inner");
 });
+
+Deno.test("without a host a page is served on all interfaces, and told by an address of this machine", async () => {
+  const logger = captureLogger();
+  await using _server = await servePages([page("/a", { bind: ":0" })], logger);
+  const { url, bind } = logger.lines[0]!.properties as { url: string; bind: string };
+  assert.match(bind, /^0\.0\.0\.0:\d+$/);
+  assert.match(url, /^http:\/\/127\.0\.0\.1:\d+\/a$/);
+  assert.equal(await (await fetch(url)).text(), "this is /a");
+});
