@@ -38,6 +38,7 @@ export class NodeObserver implements Disposable {
   readonly #deadLoops = new Set<string>();
   #parts: ConnectedParts | undefined;
   #phase: NodePhase = "connecting";
+  #silentSinceMs: number | undefined;
   #answer: { readonly atMs: number; readonly status: Promise<NodeStatus> } | undefined;
 
   constructor(replica: Replica) {
@@ -119,7 +120,8 @@ export class NodeObserver implements Disposable {
     const { config: { nats }, activity: { startedAtMs } } = this.#replica;
     const { connected, server, sinceMs } = this.#parts?.connection.link ??
       { connected: false, server: undefined, sinceMs: startedAtMs };
-    return { connected, server, embedded: nats.urls.length === 0, sinceMs };
+    const silentSinceMs = connected ? this.#silentSinceMs : undefined;
+    return { connected, server, embedded: nats.urls.length === 0, sinceMs, silentSinceMs };
   }
 
   #busyRetries(): number {
@@ -130,9 +132,11 @@ export class NodeObserver implements Disposable {
   /** Undefined when the server cannot be asked, or does not answer in time. */
   async #streamEnds(): Promise<readonly StreamState[] | undefined> {
     const { connection } = this.#parts ?? {};
-    if (!connection?.link.connected) return undefined;
-    const asked = connection.log.streams().catch(() => undefined); // Not known, then.
-    return await within(STREAMS_TIMEOUT_MS, asked);
+    const asked = connection?.link.connected ? connection.log.streams() : Promise.resolve(undefined);
+    const ends = await within(STREAMS_TIMEOUT_MS, asked.catch(() => undefined)); // Not known, then.
+    const isSilent = ends === undefined && connection?.link.connected;
+    this.#silentSinceMs = isSilent ? this.#silentSinceMs ?? Date.now() : undefined;
+    return ends;
   }
 
   /** Those that there are, and those that were read and are not seen now. */
@@ -146,7 +150,7 @@ export class NodeObserver implements Disposable {
   #stream(name: string, stored: Position | undefined, end: StreamState | undefined): StreamStatus {
     const isSame = end === undefined || stored?.created === end.created;
     const position = isSame ? stored?.sequence ?? 0 : 0;
-    const lagMessages = end && Math.max(0, end.last - position);
+    const lagMessages = end && this.#parts?.applier && Math.max(0, end.last - position);
     return {
       name,
       shard: end?.shard ?? stored?.shard ?? 0,

@@ -246,6 +246,10 @@ Deno.test("names that NATS or Prometheus would refuse are refused here", () => {
   assert.ok(refused('[nats]\nsubject_prefix = "a.*"'));
   assert.ok(!refused('[nats]\nsubject_prefix = "a.b"'));
   assert.ok(refused('[prometheus]\nnamespace = "1-x"'));
+  for (const path of ["/", "/metrics", "health", "/a?b", ""]) {
+    assert.ok(refused(`[health_check]\npath = "${path}"`), path);
+  }
+  assert.ok(!refused('[health_check]\npath = "/metrics/health"'));
   for (const url of ["http://x", "nats://", "ws://x"]) assert.ok(refused(`[nats]\nurls = ["${url}"]`), url);
   for (const url of ["nats://x", "tls://x:4222", "x:4222", "nats://u:p@[::1]:4222"]) {
     assert.ok(!refused(`[nats]\nurls = ["${url}"]`), url);

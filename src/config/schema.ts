@@ -273,8 +273,8 @@ export const SCHEMA = section("", {
     }),
     path: text({
       default: "/health",
-      form: /^\/\S*$/,
-      formText: "a path that begins with /",
+      form: /^\/(?!metrics$)[\w./-]+$/,
+      formText: "a path such as /health, and not /metrics",
       help: "Its path.",
     }),
     detailed: boolean({ default: true, help: "Answer with details, not with the status alone." }),

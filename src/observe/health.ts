@@ -1,7 +1,7 @@
 import type { NodeStatus, StreamStatus } from "./node_status.ts";
 
-/** A connection that is lost for less than this may be on its way back. */
-const MAX_DISCONNECTED_MS = 5_000;
+/** A connection that is lost for less than this may be on its way back, and a server that does not answer may be busy. */
+const MAX_SILENT_MS = 5_000;
 /** Pending changes older than this, while none is sent, do not move any more. */
 const MAX_STUCK_MS = 60_000;
 
@@ -37,9 +37,11 @@ function databaseProblems({ database, schema, pending, published, publish, nowMs
 }
 
 function natsProblems({ nats, phase, nowMs }: NodeStatus): string[] {
-  const forMs = nowMs - nats.sinceMs;
-  if (nats.connected || (phase !== "connecting" && forMs < MAX_DISCONNECTED_MS)) return [];
-  return [`not connected to NATS for ${seconds(forMs)}`];
+  const silentMs = nowMs - (nats.silentSinceMs ?? nowMs);
+  if (silentMs > MAX_SILENT_MS) return [`JetStream has not answered for ${seconds(silentMs)}`];
+  const lostMs = nowMs - nats.sinceMs;
+  if (nats.connected || (phase !== "connecting" && lostMs < MAX_SILENT_MS)) return [];
+  return [`not connected to NATS for ${seconds(lostMs)}`];
 }
 
 function restoreProblems({ restoreFailure }: NodeStatus): string[] {

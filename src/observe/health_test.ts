@@ -15,6 +15,10 @@ function disconnectedFor(ms: number): Partial<NodeStatus> {
   return { nats: { ...WELL.nats, connected: false, sinceMs: WELL.nowMs - ms } };
 }
 
+function silentFor(ms: number): Partial<NodeStatus> {
+  return { nats: { ...WELL.nats, silentSinceMs: WELL.nowMs - ms } };
+}
+
 function pendingFor(ms: number, publishedMs: number | undefined): Partial<NodeStatus> {
   const lastAtMs = publishedMs === undefined ? undefined : WELL.nowMs - publishedMs;
   return {
@@ -28,6 +32,7 @@ Deno.test("a node that is at work is healthy, also while it catches up or the co
   assert.deepEqual(problemsWith({ phase: "catching_up" }), []);
   assert.deepEqual(problemsWith({ phase: "recovering" }), []);
   assert.deepEqual(problemsWith(disconnectedFor(4_000)), []);
+  assert.deepEqual(problemsWith(silentFor(4_000)), []);
   assert.deepEqual(problemsWith(pendingFor(600_000, 1_000)), [], "a large backlog is being sent");
   assert.deepEqual(problemsWith({ ...pendingFor(600_000, undefined), publish: false }), []);
   assert.deepEqual(problemsWith({ quarantined: 3, conflicts: { lost: 5, kept: 5 } }), []);
@@ -38,6 +43,7 @@ Deno.test("what keeps a node from replicating is said, each in a sentence", () =
   const cases: [Partial<NodeStatus>, RegExp][] = [
     [disconnectedFor(9_000), /^not connected to NATS for 9 s$/],
     [{ ...disconnectedFor(1_000), phase: "connecting" }, /^not connected to NATS for 1 s$/],
+    [silentFor(9_000), /^JetStream has not answered for 9 s$/],
     [{ paused: [paused] }, /^table "notes" waits for a schema change here: no column$/],
     [{ streams: [{ ...STREAM, condition: "gap" }] }, /^stream ".*-1" has lost changes/],
     [{ streams: [{ ...STREAM, condition: "failing" }] }, /^stream ".*-1" cannot be read$/],

@@ -17,7 +17,10 @@ export interface StreamStatus {
   /** Sequences of the first message that is kept and of the last; undefined when the server was not asked or did not answer. */
   readonly first: number | undefined;
   readonly last: number | undefined;
-  /** Messages that are in the stream and not applied here; a message holds one change or many. Undefined as for `last`. */
+  /**
+   * Messages that are in the stream and not applied here; a message holds one change or many. Undefined as for `last`, and on
+   * a node that applies nothing.
+   */
   readonly lagMessages: number | undefined;
   /**
    * For how long the first of them has been waiting, at most; exact once it has arrived here. 0 when there is none, undefined
@@ -89,6 +92,8 @@ export interface NodeStatus {
     readonly embedded: boolean;
     /** Since when it is connected, or is not. */
     readonly sinceMs: number;
+    /** Since when JetStream has not told where its streams end though the node is connected; undefined when it does. */
+    readonly silentSinceMs: number | undefined;
   };
   readonly schema: {
     readonly hash: string;

@@ -93,6 +93,10 @@ Deno.test("metrics, health and status are true while replication works, waits fo
   await second.sql("ALTER TABLE notes ADD COLUMN stars INTEGER;");
   assert.deepEqual((await waitForHealth(second, 200)).paused_tables, []);
   await waitForMetric(second, "harmonylite_lag_messages", (messages) => messages === 0);
+  cluster.nats.process.signal("SIGSTOP");
+  await waitForHealth(first, 503, /JetStream has not answered for \d+ s|not connected/);
+  cluster.nats.process.signal("SIGCONT");
+  await waitForHealth(first, 200);
   await cluster.nats.kill();
   await first.sql("INSERT INTO notes VALUES (5, 'e', 1);");
   const cut = await waitForHealth(first, 503, /not connected to NATS for \d+ s/);

@@ -16,7 +16,13 @@ export function wellStatus(changed: Partial<NodeStatus> = {}): NodeStatus {
     publish: true,
     replicate: true,
     database: { path: "/app.db", problem: undefined, busyRetries: 3 },
-    nats: { connected: true, server: "127.0.0.1:4222", embedded: false, sinceMs: NOW_MS - 3_599_000 },
+    nats: {
+      connected: true,
+      server: "127.0.0.1:4222",
+      embedded: false,
+      sinceMs: NOW_MS - 3_599_000,
+      silentSinceMs: undefined,
+    },
     schema: { hash: "abc", tables: 2, tablesWithTriggers: 2, leftOut: {} },
     streams: [{
       name: "harmonylite-changes-c-1",
