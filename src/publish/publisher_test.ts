@@ -31,6 +31,7 @@ Deno.test("a look at the streams that gets no answer does not hold up what the n
     pollingIntervalMs: 0,
     mayPublish: () => true,
     onPublished: () => {},
+    onLooked: () => {},
   });
   await publisher.run({ signal: AbortSignal.abort(), deadline: new AbortController().signal });
   assert.equal((await log.streams())[0]!.last, 1);
