@@ -1,11 +1,10 @@
 import { logIncomplete } from "../apply/incomplete.ts";
 import { dropTriggers } from "../capture/change_log.ts";
 import { SchemaTracker } from "../capture/schema_tracker.ts";
-import { lockHolder, lockPath, ProcessLock } from "../capture/process_lock.ts";
+import { type LockHolder, lockPath, ProcessLock } from "../capture/process_lock.ts";
 import { keepRowids } from "../capture/rowid_keeper.ts";
 import type { Config } from "../config/config.ts";
-import { DatabaseError, HarmonyLiteError, messageOf } from "../lib/errors.ts";
-import { sleep } from "../lib/sleep.ts";
+import { HarmonyLiteError, messageOf } from "../lib/errors.ts";
 import type { Logger } from "../observe/logger.ts";
 import { GLOBAL_LOG, ORIGINAL_GLOBAL_LOG, SCHEMA_HISTORY } from "../schema/names.ts";
 import { hasTable, listCapture, listOwn } from "../schema/own_tables.ts";
@@ -16,10 +15,8 @@ import { serverFolder } from "./embedded_server.ts";
 import { connectNode } from "./log_connection.ts";
 import { nodeStatePath } from "./node_state.ts";
 import { Replica } from "./replica.ts";
+import { stopNode, stopRequestPath } from "./stop_request.ts";
 
-/** How long a running node may take to drain and stop. */
-const STOP_TIMEOUT_MS = 30_000;
-const STOP_POLL_MS = 100;
 /** How long what is pending may take to be sent. */
 const SEND_TIMEOUT_MS = 60_000;
 /** How often JetStream is asked for its streams before the pending changes count as not to be sent. */
@@ -56,35 +53,11 @@ export async function cleanUp(config: Config, options: CleanUpOptions): Promise<
 }
 
 /** The process lock. A node that runs is asked to stop, and waited for. */
-async function takeOver(config: Config, { signal, logger }: CleanUpOptions): Promise<ProcessLock> {
-  const deadline = Date.now() + STOP_TIMEOUT_MS;
-  let asked = false;
-  for (;;) {
-    try {
-      return ProcessLock.acquire(config.dbPath);
-    } catch (error) {
-      const isHeld = error instanceof DatabaseError && error.code === "DATABASE_IN_USE";
-      if (!isHeld || Date.now() > deadline) throw error;
-      if (!asked) asked = askToStop(config, logger);
-    }
-    await sleep(STOP_POLL_MS, signal);
-  }
-}
-
-function askToStop(config: Config, logger: Logger): boolean {
-  const holder = lockHolder(config.dbPath);
-  if (holder === undefined) return false;
-  logger.info("Asking the running node to stop", { process: holder });
-  try {
-    Deno.kill(holder, "SIGTERM");
-    return true;
-  } catch (cause) {
-    throw new DatabaseError(
-      "DATABASE_IN_USE",
-      `Cannot stop process ${holder}, which replicates "${config.dbPath}": ${messageOf(cause)}`,
-      { cause, hint: "Stop it as the user that started it, then try again." },
-    );
-  }
+async function takeOver({ dbPath }: Config, { signal, logger }: CleanUpOptions): Promise<ProcessLock> {
+  const onAsk = ({ process }: Partial<LockHolder>): void =>
+    logger.info("Asking the running node to stop", { process });
+  await stopNode(dbPath, { signal, onAsk });
+  return ProcessLock.acquire(dbPath);
 }
 
 /** Sends what is pending, or throws: nothing is removed then. */
@@ -140,7 +113,8 @@ function ownTables(database: Database, all: boolean): string[] {
 function removeFiles(config: Config): void {
   const { seqMapPath, dbPath } = config;
   const locks = [dbPath, workingCopyPath(dbPath)].map(lockPath);
-  for (const path of [seqMapPath, serverFolder(dbPath), nodeStatePath(dbPath), ...locks]) {
+  const ours = [seqMapPath, serverFolder(dbPath), nodeStatePath(dbPath), stopRequestPath(dbPath), ...locks];
+  for (const path of ours) {
     try {
       Deno.removeSync(path, { recursive: true });
     } catch (error) {

@@ -1,4 +1,4 @@
-import { ProcessLock } from "../capture/process_lock.ts";
+import { lockHolder } from "../capture/process_lock.ts";
 import { type Config, sharedPrefix } from "../config/config.ts";
 import { Backoff } from "../lib/backoff.ts";
 import { HarmonyLiteError, StreamError } from "../lib/errors.ts";
@@ -77,7 +77,7 @@ async function urlsOfNode(
 function urlsBeside({ nats: { urls }, dbPath, nodeId }: Config): readonly string[] {
   if (urls.length > 0) return urls;
   // What a node that was killed has left says where its server was, and something else may be there now.
-  const server = ProcessLock.isHeld(dbPath) ? readNodeState(dbPath)?.natsServer : undefined;
+  const server = lockHolder(dbPath) ? readNodeState(dbPath)?.natsServer : undefined;
   if (server !== undefined) return [server.url];
   throw new HarmonyLiteError(
     "NODE_NOT_RUNNING",

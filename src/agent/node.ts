@@ -20,13 +20,14 @@ import { hasSequenceMap, readSequenceMap } from "./sequence_map.ts";
 import { requestSnapshot, Snapshots } from "./snapshots.ts";
 import { serveNode } from "./serve_node.ts";
 import { SnapshotWatch } from "./snapshot_watch.ts";
+import { followStopRequests } from "./stop_request.ts";
 import { Verification } from "./verification.ts";
 
 /** How long a node that is asked to stop goes on sending what is pending. */
 const DRAIN_TIMEOUT_MS = 10_000;
 
 export interface NodeOptions {
-  /** Asks the node to drain and stop. */
+  /** Asks the node to drain and stop, as a request of `harmonylite stop` does. */
   readonly signal: AbortSignal;
   readonly logger: Logger;
 }
@@ -41,7 +42,28 @@ export interface NodeOptions {
  * is known; then what is pending is sent.
  */
 export async function runNode(config: Config, { signal, logger }: NodeOptions): Promise<void> {
-  using _lock = ProcessLock.acquire(config.dbPath);
+  using lock = ProcessLock.acquire(config.dbPath);
+  const [requested, ended] = [new AbortController(), new AbortController()];
+  const onRequest = (): void => {
+    logger.info("Asked to stop");
+    requested.abort();
+  };
+  const following = followStopRequests(config.dbPath, {
+    holder: lock.holder,
+    onRequest,
+    signal: ended.signal,
+  });
+  try {
+    await replicate(config, { signal: AbortSignal.any([signal, requested.signal]), logger });
+  } catch (error) {
+    if (!requested.signal.aborted || error !== requested.signal.reason) throw error;
+  } finally {
+    ended.abort();
+    await following;
+  }
+}
+
+async function replicate(config: Config, { signal, logger }: NodeOptions): Promise<void> {
   const connect = (signal: AbortSignal): Promise<LogConnection> => connectNode(config, { signal, logger });
   const openStore = (): ReturnType<typeof openNodeStore> => openNodeStore(config, { signal, logger });
   await requireDatabase(config, { openStore, signal, logger });

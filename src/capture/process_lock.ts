@@ -1,48 +1,41 @@
 import { DatabaseError, messageOf } from "../lib/errors.ts";
 
+/** Whoever looks whether a lock is held shares it for a moment: so often, and after such pauses, it is tried again. */
+const ATTEMPTS = 100;
+const PAUSE_MS = 10;
+
+/** Who has the lock of a database. */
+export interface LockHolder {
+  readonly process: number;
+  /** Drawn at random when the lock was taken: process ids come again. */
+  readonly instance: string;
+}
+
 /**
  * The right to replicate a database: one process at a time. The system takes the lock back when its holder dies, however
- * it dies. The file holds the holder's process id, for people and for `cleanup`; it is never removed, because a process
+ * it dies. The file says who holds it, for people and for other commands; it is never removed, because a process
  * that waits for it may have it open.
  */
 export class ProcessLock implements Disposable {
+  readonly holder: LockHolder;
   readonly #file: Deno.FsFile;
 
-  private constructor(file: Deno.FsFile) {
+  private constructor(file: Deno.FsFile, holder: LockHolder) {
     this.#file = file;
+    this.holder = holder;
   }
 
   /** Throws a DatabaseError with code DATABASE_IN_USE when another process has it. */
   static acquire(databasePath: string): ProcessLock {
-    const path = lockPath(databasePath);
-    let file: Deno.FsFile;
-    try {
-      file = Deno.openSync(path, { create: true, read: true, write: true, mode: 0o600 });
-    } catch (cause) {
-      throw new DatabaseError("LOCK_UNUSABLE", `Cannot open the lock file "${path}": ${messageOf(cause)}`, {
-        cause,
-        hint: "This user must be able to write to the folder of the database.",
-      });
-    }
-    if (!file.tryLockSync(true)) {
+    const file = openLock(databasePath, { create: true, read: true, write: true, mode: 0o600 });
+    if (!tryLock(file)) {
       file.close();
       throw inUse(databasePath);
     }
+    const holder = { process: Deno.pid, instance: crypto.randomUUID() };
     file.truncateSync(0);
-    file.writeSync(new TextEncoder().encode(`${Deno.pid}\n`));
-    return new ProcessLock(file);
-  }
-
-  /** Whether a process has it now. */
-  static isHeld(databasePath: string): boolean {
-    try {
-      // Closing it gives back what was locked; shared, so that two who look do not take each other for a node.
-      using file = Deno.openSync(lockPath(databasePath), { read: true });
-      return !file.tryLockSync(false);
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return false;
-      throw error;
-    }
+    file.writeSync(new TextEncoder().encode(`${holder.process} ${holder.instance}\n`));
+    return new ProcessLock(file, holder);
   }
 
   [Symbol.dispose](): void {
@@ -51,25 +44,60 @@ export class ProcessLock implements Disposable {
   }
 }
 
-/** Process id of the node that has the lock of a database, as it wrote it; undefined when none did. */
-export function lockHolder(databasePath: string): number | undefined {
-  try {
-    const id = Number(Deno.readTextFileSync(lockPath(databasePath)));
-    return Number.isInteger(id) && id > 0 ? id : undefined;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
+/**
+ * Who has the lock of a database now; undefined when nobody does, whatever a process that was killed has left in the file.
+ * What the holder has not written yet may be missing, or that of the one before.
+ */
+export function lockHolder(databasePath: string): Partial<LockHolder> | undefined {
+  return isLocked(databasePath) ? readHolder(databasePath) : undefined;
 }
 
 export function lockPath(databasePath: string): string {
   return `${databasePath}-harmonylite.lock`;
 }
 
+function isLocked(databasePath: string): boolean {
+  try {
+    Deno.statSync(lockPath(databasePath));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+  using file = openLock(databasePath, { read: true });
+  return !file.tryLockSync(false);
+}
+
+function openLock(databasePath: string, options: Deno.OpenOptions): Deno.FsFile {
+  const path = lockPath(databasePath);
+  try {
+    return Deno.openSync(path, options);
+  } catch (cause) {
+    throw new DatabaseError("LOCK_UNUSABLE", `Cannot open the lock file "${path}": ${messageOf(cause)}`, {
+      cause,
+      hint: "Work as the user that runs the node, who must be able to write to the folder of the database.",
+    });
+  }
+}
+
+function tryLock(file: Deno.FsFile): boolean {
+  for (let attempt = 1;; attempt++) {
+    if (file.tryLockSync(true)) return true;
+    const isHeld = !file.tryLockSync(false);
+    if (isHeld || attempt === ATTEMPTS) return false;
+    file.unlockSync();
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
+  }
+}
+
+function readHolder(databasePath: string): Partial<LockHolder> {
+  const [id, instance] = Deno.readTextFileSync(lockPath(databasePath)).trim().split(" ");
+  return { ...id ? { process: Number(id) } : {}, ...instance ? { instance } : {} };
+}
+
 function inUse(databasePath: string): DatabaseError {
-  const holder = lockHolder(databasePath);
-  const who = holder === undefined ? "another process" : `process ${holder}`;
+  const { process } = readHolder(databasePath);
+  const who = process === undefined ? "another process" : `process ${process}`;
   return new DatabaseError("DATABASE_IN_USE", `Cannot replicate "${databasePath}": ${who} does already`, {
-    hint: "Stop that process first; one database has one node.",
+    hint: "Stop that process first (`harmonylite stop`); one database has one node.",
   });
 }

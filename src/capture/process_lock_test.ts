@@ -2,13 +2,20 @@ import assert from "node:assert/strict";
 import { startProcess } from "../../tests/support/process.ts";
 import { eventually } from "../../tests/support/eventually.ts";
 import { makeTempDir } from "../../tests/support/temp.ts";
-import { lockHolder, ProcessLock } from "./process_lock.ts";
+import { lockHolder, lockPath, ProcessLock } from "./process_lock.ts";
 
 const HOLDER = `
   import { ProcessLock } from "${new URL("./process_lock.ts", import.meta.url)}";
   const lock = ProcessLock.acquire(Deno.args[0]);
   console.log("has it");
   setTimeout(() => lock[Symbol.dispose](), 60_000);`;
+
+/** As {@link lockHolder} does, but slowly. */
+const LOOKER = `
+  const file = Deno.openSync(Deno.args[0], { read: true });
+  if (!file.tryLockSync(false)) throw new Error("it is held");
+  console.log("shares it");
+  setTimeout(() => file.close(), 300);`;
 
 const inUse = { code: "DATABASE_IN_USE" };
 
@@ -26,24 +33,42 @@ Deno.test("the lock of a database is had by one process, and freed when it is ki
   });
   await eventually("the other process has the lock", () => lines.includes("has it"));
   assert.throws(() => ProcessLock.acquire(path), inUse);
-  assert.ok(lockHolder(path)! > 0);
-  assert.equal(ProcessLock.isHeld(path), true);
+  assert.ok(lockHolder(path)!.process! > 0);
   holder.kill("SIGKILL");
   await holder.exited;
-  await eventually("the lock is free", () => assert.equal(ProcessLock.isHeld(path), false));
-  ProcessLock.acquire(path)[Symbol.dispose]();
+  await eventually("the lock is free", () => ProcessLock.acquire(path)[Symbol.dispose]());
+  await Deno.writeTextFile(lockPath(path), `${Deno.pid} left-by-one-that-was-killed\n`);
+  assert.equal(lockHolder(path), undefined, "what a dead holder left says nothing");
 });
 
 Deno.test("the lock can be had again after it was given back, and then nobody holds it", async () => {
   await using folder = await makeTempDir();
   const path = folder.file("app.db");
   assert.equal(lockHolder(path), undefined);
-  assert.equal(ProcessLock.isHeld(path), false);
   {
-    using _lock = ProcessLock.acquire(path);
-    assert.equal(lockHolder(path), Deno.pid);
+    using lock = ProcessLock.acquire(path);
+    assert.deepEqual(lockHolder(path), lock.holder);
+    assert.equal(lockHolder(path)?.process, Deno.pid);
     assert.throws(() => ProcessLock.acquire(path), inUse);
   }
   assert.equal(lockHolder(path), undefined);
   ProcessLock.acquire(path)[Symbol.dispose]();
+});
+
+Deno.test("a node gets its lock while another command looks whether it is held", async () => {
+  await using folder = await makeTempDir();
+  const path = folder.file("app.db");
+  const program = folder.file("looker.ts");
+  await Deno.writeTextFile(program, LOOKER);
+  ProcessLock.acquire(path)[Symbol.dispose]();
+  const lines: string[] = [];
+  await using looker = startProcess({
+    name: "looker",
+    command: Deno.execPath(),
+    args: ["run", "-A", "--no-check", program, lockPath(path)],
+    onLine: (line) => lines.push(line),
+  });
+  await eventually("it looks", () => lines.includes("shares it"));
+  ProcessLock.acquire(path)[Symbol.dispose]();
+  await looker.exited;
 });

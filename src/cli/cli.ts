@@ -26,6 +26,8 @@ async function execute(command: Command, io: Io): Promise<number | void> {
   switch (command.name) {
     case "run":
       return await run(command.choice, io);
+    case "stop":
+      return await (await import("./stop.ts")).stop(command.choice, io);
     case "check":
       return await check(command.choice, io);
     case "verify":

@@ -15,6 +15,7 @@ export interface ConfigChoice {
 export type Command =
   | { readonly name: "run"; readonly choice: ConfigChoice }
   | { readonly name: "check"; readonly choice: ConfigChoice }
+  | { readonly name: "stop"; readonly choice: ConfigChoice }
   | {
     readonly name: "cleanup";
     readonly choice: ConfigChoice;
@@ -86,6 +87,7 @@ export class UsageError extends HarmonyLiteError {
 /** What each command does, in the order of the help. */
 export const COMMANDS: Readonly<Record<CommandName, string>> = {
   run: "Replicate the database until stopped. The default.",
+  stop: "Ask the running node of this database to send what is pending and end, and wait until it has.",
   check: "Judge the configuration and end.",
   verify: "Compare the rows of this node, which must be running, with those of all others.",
   snapshot:
@@ -128,6 +130,7 @@ function makeCommand(name: CommandName, line: Line): Command {
       line.options.findLast(({ option }) => option === wanted)?.text === "true";
     switch (name) {
       case "run":
+      case "stop":
       case "check":
         return { name, choice: chooseConfig(line) };
       case "cleanup":

@@ -9,7 +9,7 @@ interface Option {
   readonly help: string;
 }
 
-const WITH_CONFIG = ["run", "check", "verify", "snapshot", "conflicts", "cleanup"] as const;
+const WITH_CONFIG = ["run", "stop", "check", "verify", "snapshot", "conflicts", "cleanup"] as const;
 
 /** How many conflicts are shown. */
 export const DEFAULT_LIMIT = 20;
