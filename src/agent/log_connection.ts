@@ -43,6 +43,8 @@ export interface ConnectLogOptions {
   readonly logger: Logger;
   /** How often JetStream is asked for the streams; default: as long as it takes. */
   readonly attempts?: number;
+  /** For a command that only asks: the streams are neither waited for nor created. */
+  readonly onlyAsks?: boolean;
 }
 
 /**
@@ -105,7 +107,7 @@ async function connectLog(
   const leases = stack.use(new JetStreamKeyValue(connection, bucketSettings(config, LEASE_BUCKET)));
   const now = (): number => performance.now();
   const registry = new SchemaRegistry({ store, node: config.nodeId, logger, now });
-  await waitForStreams(log, config, options);
+  if (!options.onlyAsks) await waitForStreams(log, config, options);
   const owned = stack.move();
   const peers = new NatsPeers(connection, config.nats.subjectPrefix);
   return {

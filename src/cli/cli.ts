@@ -36,6 +36,8 @@ async function execute(command: Command, io: Io): Promise<number | void> {
       return await cleanup(command, io);
     case "snapshot":
       return await (await import("./snapshot.ts")).snapshot(command, io);
+    case "schema":
+      return await (await import("./schema.ts")).schema(command, io);
     case "conflicts":
       return await (await import("./conflicts.ts")).conflicts(command, io);
     case "init":

@@ -46,6 +46,13 @@ export type Command =
   }
   | SnapshotCommand
   | {
+    readonly name: "schema";
+    readonly choice: ConfigChoice;
+    /** Also those of the other nodes. */
+    readonly cluster: boolean;
+    readonly json: boolean;
+  }
+  | {
     readonly name: "verify";
     readonly choice: ConfigChoice;
     readonly repair: boolean;
@@ -92,6 +99,7 @@ export const COMMANDS: Readonly<Record<CommandName, string>> = {
   verify: "Compare the rows of this node, which must be running, with those of all others.",
   snapshot:
     "Take a snapshot (save), list them, verify them, download one (download), or write one to a new file (restore).",
+  schema: "Show which tables are replicated (status), and with --cluster how other nodes' differ from them.",
   conflicts: "Show the newest overridden writes (list), or put one back as a new write (restore ID).",
   cleanup: "Send what is pending, remove triggers and change logs from the database, and end.",
   init: "Write an annotated configuration file (config.toml unless FILE is given).",
@@ -99,9 +107,11 @@ export const COMMANDS: Readonly<Record<CommandName, string>> = {
   help: "Print this, or the options of one command.",
 };
 
-/** Options of the Go original that stand for a command and its first word. */
-const FORMER_OPTIONS: Readonly<Record<string, readonly [CommandName, string]>> = {
+/** Options of the Go original that stand for a command, its first word and perhaps an option. */
+const FORMER_OPTIONS: Readonly<Record<string, readonly [CommandName, string, string?]>> = {
   "save-snapshot": ["snapshot", "save"],
+  "schema-status": ["schema", "status"],
+  "schema-status-cluster": ["schema", "status", "cluster"],
 };
 
 /** Throws {@link UsageError}. No arguments mean `run`. */
@@ -137,6 +147,11 @@ function makeCommand(name: CommandName, line: Line): Command {
         return { name, choice: chooseConfig(line), all: has("all"), discardPending: has("discard-pending") };
       case "verify":
         return { name, choice: chooseConfig(line), repair: has("repair"), json: has("json") };
+      case "schema": {
+        const action = words.shift() ?? "status";
+        if (action !== "status") throw unknown("action of schema", action, ["status"]);
+        return { name, choice: chooseConfig(line), cluster: has("cluster"), json: has("json") };
+      }
       case "conflicts":
         return makeConflicts(line, words);
       case "snapshot":
@@ -261,16 +276,18 @@ function readLine(args: readonly string[]): Line {
       const meaning = meaningOf(token.name);
       if (meaning === undefined) options.push({ option: token.name, text });
       else if (text === "true") {
-        commands.push(meaning[0]);
-        words.push(...meaning.slice(1));
+        const [command, word, switchedOn] = meaning;
+        commands.push(command);
+        if (word !== undefined) words.push(word);
+        if (switchedOn !== undefined) options.push({ option: switchedOn, text });
       }
     }
   }
   return helpWins({ commands, words, options });
 }
 
-/** The command, and perhaps its first word, that an option stands for. */
-function meaningOf(option: string): readonly [CommandName, ...string[]] | undefined {
+/** The command, and perhaps its first word and an option, that an option stands for. */
+function meaningOf(option: string): readonly [CommandName, string?, string?] | undefined {
   if (isCommandName(option)) return [option];
   return Object.hasOwn(FORMER_OPTIONS, option) ? FORMER_OPTIONS[option] : undefined;
 }

@@ -50,7 +50,7 @@ function renderOptions(names: readonly string[]): string[] {
 
 function usageOf(name: CommandName): string {
   if (name === "init") return "init [FILE]";
-  if (name === "conflicts" || name === "snapshot") return `${name} [ACTION]`;
+  if (name === "conflicts" || name === "snapshot" || name === "schema") return `${name} [ACTION]`;
   return name === "help" ? "help [COMMAND]" : name;
 }
 

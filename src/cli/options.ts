@@ -9,7 +9,7 @@ interface Option {
   readonly help: string;
 }
 
-const WITH_CONFIG = ["run", "stop", "check", "verify", "snapshot", "conflicts", "cleanup"] as const;
+const WITH_CONFIG = ["run", "stop", "check", "verify", "snapshot", "schema", "conflicts", "cleanup"] as const;
 
 /** How many conflicts are shown. */
 export const DEFAULT_LIMIT = 20;
@@ -72,7 +72,8 @@ export const OPTIONS: Readonly<Record<string, Option>> = {
       "Restore up to this moment, as 2026-11-21T15:54:03Z: what the streams hold is applied to a snapshot.",
   },
   output: { value: "FILE", commands: ["snapshot"], help: "Write the snapshot to this file." },
-  json: { commands: ["verify", "snapshot", "conflicts"], help: "For programs." },
+  cluster: { commands: ["schema"], help: "Ask the schema registry for those of the other nodes too." },
+  json: { commands: ["verify", "snapshot", "schema", "conflicts"], help: "For programs." },
   replace: { commands: ["conflicts"], help: "Delete rows that hold UNIQUE values of the row to put back." },
   force: { commands: ["init", "snapshot"], help: "Write over a file that exists." },
 };

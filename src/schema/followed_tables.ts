@@ -73,6 +73,25 @@ export function schemaVersion(database: Database): number {
 /** Columns that were renamed since capture was installed: by table, old name to new. */
 export type Renames = ReadonlyMap<string, ReadonlyMap<string, string>>;
 
+/** The tables of a database as a filter has them, without what they were before. */
+export interface ChosenTables extends Pick<Schema, "version" | "hash" | "passedOver" | "leftOut"> {
+  readonly tables: readonly Table[];
+}
+
+/** Reads which tables are followed, whether or not capture is installed. */
+export function readChosenTables(database: Database, filter: TableFilter): ChosenTables {
+  const version = schemaVersion(database);
+  const { tables: all, leftOut } = readUsersTables(database);
+  const tables = all.filter((table) => follows(filter, table.name));
+  return {
+    version,
+    hash: hashTables(tables),
+    tables,
+    passedOver: new Set(all.filter((table) => !tables.includes(table)).map((table) => table.name)),
+    leftOut: new Map([...leftOut].filter(([name]) => follows(filter, name))),
+  };
+}
+
 /** Reads the schema and adds the shapes that are new to the history; inside a write transaction. */
 export function readSchema(
   database: Database,
@@ -80,16 +99,12 @@ export function readSchema(
   history: ShapeHistory,
   renames: Renames,
 ): Omit<Schema, "logs"> {
-  const version = schemaVersion(database);
-  const { tables: all, leftOut } = readUsersTables(database);
-  const chosen = all.filter((table) => follows(filter, table.name));
+  const chosen = readChosenTables(database, filter);
   const tables = new Map<string, FollowedTable>();
-  for (const table of chosen) {
+  for (const table of chosen.tables) {
     tables.set(table.name, follow(table, history, renames.get(table.name)));
   }
-  const passedOver = new Set(all.filter((table) => !tables.has(table.name)).map((table) => table.name));
-  const said = new Map([...leftOut].filter(([name]) => follows(filter, name)));
-  return { version, hash: hashTables(chosen), tables, passedOver, leftOut: said, shapes: history.shapes };
+  return { ...chosen, tables, shapes: history.shapes };
 }
 
 function follow(table: Table, history: ShapeHistory, renamed?: ReadonlyMap<string, string>): FollowedTable {

@@ -6,7 +6,7 @@ import type { Logger } from "../observe/logger.ts";
 import type { BucketState, KeyValueStore } from "../stream/key_value.ts";
 import { ClusterSchemas } from "./cluster_schemas.ts";
 import type { Schema } from "./followed_tables.ts";
-import { decodeEntry, encodeEntry } from "./registry_entry.ts";
+import { type AnnouncedSchema, decodeEntry, encodeEntry } from "./registry_entry.ts";
 
 /** The bucket's name is documented. */
 export const REGISTRY_BUCKET = "harmonylite-schema-registry";
@@ -72,6 +72,13 @@ export class SchemaRegistry {
     }
   }
 
+  /** What each node of the cluster has said last. Rejects with a StreamError when the registry cannot be reached. */
+  async announced(signal: AbortSignal): Promise<AnnouncedSchema[]> {
+    const { store } = this.#options;
+    const state = await store.list(signal);
+    return state === undefined ? [] : await readEntries(store, state, signal);
+  }
+
   /**
    * The schemas of the cluster as they are now: `known` itself when they have not changed since.
    * Rejects with a StreamError when the registry cannot be reached.
@@ -83,14 +90,7 @@ export class SchemaRegistry {
     const doubt = this.#doubt(state);
     const revision = JSON.stringify([state.created, state.revision, doubt]);
     if (known?.revision === revision) return known;
-    const nodes = await Promise.all(
-      state.keys.slice(0, MAX_NODES).map(async (key) => {
-        const node = NODE_KEY.exec(key)?.[1];
-        const entry = node === undefined ? undefined : await store.get(key, signal);
-        return entry === undefined ? [] : [decodeEntry(node!, entry)];
-      }),
-    );
-    return new ClusterSchemas(revision, nodes.flat(), doubt);
+    return new ClusterSchemas(revision, await readEntries(store, state, signal), doubt);
   }
 
   /** Why what is missing in the registry proves nothing, if so. */
@@ -149,4 +149,19 @@ export class SchemaRegistry {
       if (!(error instanceof StreamError) && !signal.aborted) throw error;
     }
   }
+}
+
+async function readEntries(
+  store: KeyValueStore,
+  { keys }: BucketState,
+  signal: AbortSignal,
+): Promise<AnnouncedSchema[]> {
+  const entries = await Promise.all(
+    keys.slice(0, MAX_NODES).map(async (key) => {
+      const node = NODE_KEY.exec(key)?.[1];
+      const entry = node === undefined ? undefined : await store.get(key, signal);
+      return entry === undefined ? [] : [decodeEntry(node!, entry)];
+    }),
+  );
+  return entries.flat();
 }

@@ -1,6 +1,7 @@
 import { compress, decompress, MAX_MESSAGE_BYTES } from "../wire/compression.ts";
 import type { KnownColumns, NodeSchema } from "./cluster_schemas.ts";
-import { type FollowedTable, rowKinds, type Schema } from "./followed_tables.ts";
+import { keyedByRowid, type Table } from "../sqlite/catalog.ts";
+import type { Schema } from "./followed_tables.ts";
 
 /** Above this an entry is compressed; below, a person can read it with any NATS client. */
 const MAX_PLAIN_BYTES = 32 * 1024;
@@ -34,6 +35,14 @@ export interface EntryTerms {
   readonly before?: NodeSchema | undefined;
 }
 
+/** What a node says of its schema, and when it put that. */
+export interface AnnouncedSchema extends NodeSchema {
+  /** Undefined when it does not say. */
+  readonly hash: string | undefined;
+  /** ISO 8601. */
+  readonly updatedAt: string | undefined;
+}
+
 /**
  * What a node says of its schema: JSON, as a zstd frame when it is long. A schema that does not fit into `maxBytes` even so
  * is told by its hash alone: then other nodes wait for what they do not know, and never take it for a mistake.
@@ -56,17 +65,22 @@ export function encodeEntry(
 }
 
 /** Whatever cannot be read, or holds no tables, says nothing about them. */
-export function decodeEntry(node: string, bytes: Uint8Array): NodeSchema {
+export function decodeEntry(node: string, bytes: Uint8Array): AnnouncedSchema {
+  let head: Pick<AnnouncedSchema, "hash" | "updatedAt"> = { hash: undefined, updatedAt: undefined };
   try {
-    const { tables, past } = JSON.parse(new TextDecoder().decode(decompress(bytes, MAX_MESSAGE_BYTES)));
+    const { schema_hash, updated_at, tables, past } = JSON.parse(
+      new TextDecoder().decode(decompress(bytes, MAX_MESSAGE_BYTES)),
+    );
+    head = { hash: textOf(schema_hash), updatedAt: textOf(updated_at) };
     return {
+      ...head,
       node,
       tables: new Map(entriesOf(tables).map(([name, table]) => [name, toTable(table as TableJson)])),
       past: new Map(entriesOf(past).map(([name, columns]) => [name, namesOf(columns)])),
     };
   } catch {
     // Made by another program, or by nobody who means well: from what it does not say nothing is concluded.
-    return { node, tables: undefined, past: new Map() };
+    return { ...head, node, tables: undefined, past: new Map() };
   }
 }
 
@@ -78,7 +92,7 @@ function toJson(node: bigint, rest: Omit<EntryJson, "node_id">): Uint8Array {
 function presentOf({ tables }: Schema): Map<string, TableJson> {
   return new Map(
     [...tables].map(([name, table]) => {
-      return [name, { columns: columnsOf(table), key: table.key.map((column) => column.name) }];
+      return [name, { columns: [...columnsOf(table)], key: keyOf(table) }];
     }),
   );
 }
@@ -121,9 +135,20 @@ function union(some: readonly string[], more: Iterable<string>, without: readonl
   return [...new Set([...some, ...[...more].filter((name) => !left.has(name))])];
 }
 
+/** What a node says of a table that it follows. */
+export function knownColumns(table: Table): KnownColumns {
+  return { columns: columnsOf(table), key: keyOf(table) };
+}
+
 /** Also those with which only some of its rows travel. */
-function columnsOf(table: FollowedTable): string[] {
-  return [...new Set(rowKinds(table).flatMap(({ columns }) => columns.map(({ name }) => name)))];
+function columnsOf(table: Table): Set<string> {
+  const { columns, keyMayBeNull, rowid } = table;
+  const ofNulls = keyMayBeNull && rowid !== undefined ? keyedByRowid(table, rowid).columns : [];
+  return new Set([...columns, ...ofNulls].map(({ name }) => name));
+}
+
+function keyOf({ key }: Table): string[] {
+  return key.map((column) => column.name);
 }
 
 function toTable({ columns, key }: TableJson): KnownColumns {
@@ -133,6 +158,10 @@ function toTable({ columns, key }: TableJson): KnownColumns {
 function entriesOf(value: unknown): [string, unknown][] {
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return Object.entries(value);
   throw new TypeError("Cannot read entry: names with what belongs to them expected");
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === "string" ? value : undefined;
 }
 
 function namesOf(value: unknown): Set<string> {
