@@ -57,10 +57,16 @@ Deno.test("schema status shows this database's tables, and with --cluster how th
   await eventually("the third node has said so", async () => {
     const { code, text } = await ask(first, ["schema", "--cluster"]);
     assert.equal(code, 1, text);
-    assert.match(text, /  Status: Mismatch\n/);
-    assert.match(
-      text,
-      /  Node 3: [0-9a-f]{8}, said [-0-9: ]{19}\n    lacks table authors\n    has column books\.email, which is not here\n    has table shops, which is not here$/,
+    assert.ok(text.includes("  Status: Mismatch\n"), text);
+    const third = text.slice(text.indexOf("  Node 3: ")).replace(/: \S+ said .{19}\n/, ": …\n");
+    assert.equal(
+      third,
+      [
+        "  Node 3: …",
+        "    lacks table authors",
+        "    has column books.email, which is not here",
+        "    has table shops, which is not here",
+      ].join("\n"),
     );
   });
   assert.equal(await third.stop(), 0);
