@@ -1,4 +1,4 @@
-import manifest from "../../deno.json" with { type: "json" };
+import { VERSION } from "../lib/version.ts";
 import {
   type LocalSchema,
   type NodeSchemaReport,
@@ -53,7 +53,7 @@ function renderLocal(node: string, { hash, tables, excluded, leftOut }: LocalSch
     `Schema Status for Node ${node}`,
     `  Schema Hash: ${shortHash(hash)}`,
     `  Node ID: ${node}`,
-    `  HarmonyLite Version: ${manifest.version}`,
+    `  HarmonyLite Version: ${VERSION}`,
     `  Watched Tables: ${list([...tables.keys()].sort())}`,
   ];
   if (excluded.length > 0) lines.push(`  Excluded Tables: ${list(excluded)}`);
@@ -100,7 +100,7 @@ function toJson(node: string, local: LocalSchema, nodes: readonly NodeSchemaRepo
   return {
     node,
     hash: local.hash,
-    version: manifest.version,
+    version: VERSION,
     tables: [...local.tables].map(([name, { columns, key }]) => ({ name, columns: [...columns], key })),
     excluded: local.excluded,
     leftOut: Object.fromEntries(local.leftOut),
