@@ -1,5 +1,5 @@
 import type { Config } from "../config/config.ts";
-import type { Logger } from "../observe/logger.ts";
+import { silentLogger } from "../observe/logger.ts";
 import type { KnownColumns } from "../schema/cluster_schemas.ts";
 import { differencesOf, type TableDifference } from "../schema/differences.ts";
 import { readChosenTables } from "../schema/followed_tables.ts";
@@ -51,9 +51,9 @@ export interface NodeSchemaReport {
 export async function readClusterSchemas(
   config: Config,
   local: LocalSchema,
-  { signal, logger }: { readonly signal: AbortSignal; readonly logger: Logger },
+  signal: AbortSignal,
 ): Promise<NodeSchemaReport[]> {
-  await using connection = await connectBeside(config, { signal, logger, onlyAsks: true });
+  await using connection = await connectBeside(config, { signal, logger: silentLogger, onlyAsks: true });
   const [announced, peers] = await Promise.all([
     connection.registry.announced(signal),
     connection.peers.find({ timeoutMs: FIND_TIMEOUT_MS, signal }),

@@ -36,6 +36,8 @@ async function execute(command: Command, io: Io): Promise<number | void> {
       return await cleanup(command, io);
     case "snapshot":
       return await (await import("./snapshot.ts")).snapshot(command, io);
+    case "status":
+      return await (await import("./status.ts")).status(command, io);
     case "schema":
       return await (await import("./schema.ts")).schema(command, io);
     case "conflicts":

@@ -46,6 +46,13 @@ export type Command =
   }
   | SnapshotCommand
   | {
+    readonly name: "status";
+    readonly choice: ConfigChoice;
+    /** Again and again, until interrupted. */
+    readonly watch: boolean;
+    readonly json: boolean;
+  }
+  | {
     readonly name: "schema";
     readonly choice: ConfigChoice;
     /** Also those of the other nodes. */
@@ -95,6 +102,7 @@ export class UsageError extends HarmonyLiteError {
 export const COMMANDS: Readonly<Record<CommandName, string>> = {
   run: "Replicate the database until stopped. The default.",
   stop: "Ask the running node of this database to send what is pending and end, and wait until it has.",
+  status: "Show how this node and the others are doing, whether it runs or not.",
   check: "Judge the configuration and end.",
   verify: "Compare the rows of this node, which must be running, with those of all others.",
   snapshot:
@@ -147,6 +155,8 @@ function makeCommand(name: CommandName, line: Line): Command {
         return { name, choice: chooseConfig(line), all: has("all"), discardPending: has("discard-pending") };
       case "verify":
         return { name, choice: chooseConfig(line), repair: has("repair"), json: has("json") };
+      case "status":
+        return { name, choice: chooseConfig(line), watch: has("watch"), json: has("json") };
       case "schema": {
         const action = words.shift() ?? "status";
         if (action !== "status") throw unknown("action of schema", action, ["status"]);

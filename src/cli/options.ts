@@ -9,7 +9,17 @@ interface Option {
   readonly help: string;
 }
 
-const WITH_CONFIG = ["run", "stop", "check", "verify", "snapshot", "schema", "conflicts", "cleanup"] as const;
+const WITH_CONFIG = [
+  "run",
+  "stop",
+  "status",
+  "check",
+  "verify",
+  "snapshot",
+  "schema",
+  "conflicts",
+  "cleanup",
+] as const;
 
 /** How many conflicts are shown. */
 export const DEFAULT_LIMIT = 20;
@@ -73,7 +83,8 @@ export const OPTIONS: Readonly<Record<string, Option>> = {
   },
   output: { value: "FILE", commands: ["snapshot"], help: "Write the snapshot to this file." },
   cluster: { commands: ["schema"], help: "Ask the schema registry for those of the other nodes too." },
-  json: { commands: ["verify", "snapshot", "schema", "conflicts"], help: "For programs." },
+  watch: { commands: ["status"], help: "Show it anew each second until Ctrl-C." },
+  json: { commands: ["status", "verify", "snapshot", "schema", "conflicts"], help: "For programs." },
   replace: { commands: ["conflicts"], help: "Delete rows that hold UNIQUE values of the row to put back." },
   force: { commands: ["init", "snapshot"], help: "Write over a file that exists." },
 };

@@ -5,9 +5,7 @@ import {
   readClusterSchemas,
   readLocalSchema,
 } from "../agent/schema_report.ts";
-import { secretsOf } from "../config/config.ts";
 import { printable } from "../lib/printable.ts";
-import { openLogger } from "../observe/logger.ts";
 import type { TableDifference } from "../schema/differences.ts";
 import { loadChoice } from "./check.ts";
 import type { Command } from "./command.ts";
@@ -24,9 +22,7 @@ export async function schema(
   const { config } = await loadChoice(choice);
   const local = await readLocalSchema(config, signal);
   if (!json) stdout.write(renderLocal(String(config.nodeId), local));
-  // Only what goes wrong: this is a question, not a node.
-  await using logger = await openLogger({ ...config.logging, verbose: false, secrets: secretsOf(config) });
-  const nodes = cluster ? await readClusterSchemas(config, local, { signal, logger }) : undefined;
+  const nodes = cluster ? await readClusterSchemas(config, local, signal) : undefined;
   if (json) stdout.write(`${JSON.stringify(toJson(String(config.nodeId), local, nodes))}\n`);
   else if (nodes) stdout.write(renderCluster(local, nodes));
   return nodes === undefined ? EXIT.ok : EXIT_OF[judge(local, nodes)];

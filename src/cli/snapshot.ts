@@ -6,6 +6,7 @@ import type { Generation } from "../snapshot/manifest.ts";
 import type { Generations } from "../snapshot/generations.ts";
 import { loadChoice, requirePaths } from "./check.ts";
 import type { SnapshotCommand } from "./command.ts";
+import { ageText, bytesText } from "./quantities.ts";
 import { EXIT, type Io } from "./io.ts";
 import { ProgressBar } from "./progress_bar.ts";
 
@@ -166,19 +167,4 @@ function renderList(generations: readonly Generation[], nowMs: number): string {
     const reached = positions.map(({ stream, sequence }) => `   ${stream} at ${sequence}\n`);
     return `${at + 1}  ${facts.join("  ")}\n${reached.join("")}`;
   }).join("");
-}
-
-function ageText(ms: number): string {
-  const seconds = Math.round(ms / 1000);
-  if (seconds < 0) return "in the future";
-  const units: [number, string][] = [[86_400, "d"], [3_600, "h"], [60, "min"]];
-  const [size, unit] = units.find(([size]) => seconds >= 2 * size) ?? [1, "s"];
-  return `${Math.floor(seconds / size)} ${unit} ago`;
-}
-
-function bytesText(bytes: number): string {
-  const units = ["B", "kB", "MB", "GB", "TB"];
-  const power = Math.min(units.length - 1, bytes < 1 ? 0 : Math.floor(Math.log10(bytes) / 3));
-  const value = bytes / 1000 ** power;
-  return `${power === 0 ? value : value.toFixed(1)} ${units[power]}`;
 }

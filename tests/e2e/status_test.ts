@@ -84,3 +84,68 @@ Deno.test("schema status shows this database's tables, and with --cluster how th
     [["1", true, true], ["2", true, true], ["3", false, false]],
   );
 });
+
+Deno.test("status tells how a node and its cluster are doing, also while it does not run or NATS is away", async () => {
+  await using cluster = await startCluster(3, {
+    schema: "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT);",
+    settings: { nats: { reconnect_wait_seconds: 1 }, snapshot: { enabled: true } },
+    choose: (id) => id === 2 ? { top: { publish: false } } : id === 3 ? { started: false } : {},
+  });
+  const [first, second, third] = [cluster.node(1), cluster.node(2), cluster.node(3)];
+  await first.sql("INSERT INTO notes VALUES (1, 'a'), (2, 'b');");
+  await cluster.converge({ nodes: [first, second] });
+  await eventually("the first snapshot is known", async () => {
+    const { code, text } = await ask(first, ["status"]);
+    assert.equal(code, 0);
+    const lines = text.split("\n");
+    const has = (line: RegExp): void => assert.ok(lines.some((text) => line.test(text)), `${line}\n${text}`);
+    has(/^Node 1: replicating$/);
+    has(/^ {2}Process {4}\d+ on \S+, version \S+, for [\d.]+ s$/);
+    has(/^ {2}Role {7}publishes and applies, takes the snapshots$/);
+    has(/^ {2}NATS {7}connected to 127\.0\.0\.1:\d+ for [\d.]+ s$/);
+    has(/^ {2}Lag {8}none$/);
+    has(/^ {2}Pending {4}0 changes$/);
+    has(/^ {2}Published {2}2 changes, the last [\d.]+ s ago$/);
+    has(/^ {2}Stream {5}harmonylite-changes-c-1 \d+ of \d+, reading$/);
+    has(/^ {2}Schema {5}[0-9a-f]{8}, 1 table$/);
+    has(/^ {2}Snapshot {3}snapshot-\S+, [\d.]+ s ago, by node 1, [\d.]+ kB(, 1 kept)?; node 1 takes them$/);
+    has(/^Cluster: 2 running nodes$/);
+    has(/^ {2}NODE +HOST +STATE +NATS +LAG +PENDING +SCHEMA +CONFLICTS$/);
+    has(/^ {2}1\* +\S+ +replicating +connected +none +0 +[0-9a-f]{8} +0$/);
+    has(/^ {2}2 +\S+ +replicating +connected +none +0 +[0-9a-f]{8} +0$/);
+  }, { timeoutMs: 60_000, intervalMs: 500 });
+
+  const json = JSON.parse((await ask(second, ["-status", "--json"])).text);
+  assert.deepEqual([json.node, json.isRunning, json.process], ["2", true, second.process.pid]);
+  assert.deepEqual([json.self.node, json.self.publish, json.self.streams[0].lagMessages], ["2", false, 0]);
+  assert.deepEqual(json.nodes.map(({ node }: { node: string }) => node), ["1", "2"]);
+
+  await using watching = first.command(["status", "--watch", "--json"]);
+  await eventually("it was told twice", () => assert.ok(watching.output.lines.length >= 2));
+  assert.equal(await watching.kill("SIGINT"), 0);
+  assert.ok(watching.output.lines.every((line) => JSON.parse(line).isRunning));
+
+  await second.kill();
+  const crashed = await ask(second, ["status"]);
+  assert.equal(crashed.code, 1);
+  assert.match(
+    crashed.text,
+    /^Node 2: it does not run\n {2}Database {3}\S+\n {2}Pending {4}0 changes\n {2}Position {3}harmonylite-changes-c-1 \d+\n/,
+  );
+  assert.match(crashed.text, /\nCluster: 1 running node\n/);
+
+  await cluster.nats.kill();
+  await first.sql("INSERT INTO notes VALUES (3, 'waits');");
+  const away = await ask(first, ["status"]);
+  assert.equal(away.code, 3, away.text);
+  assert.match(away.text, /^Node 1: it runs \(process \d+\), but does not answer\n/);
+  assert.match(away.text, /\n {2}Pending {4}1 change, the oldest [\d.]+ (s|min) ago\n/);
+  assert.match(away.text, /\nCluster: not known\. Failed to connect to NATS at /);
+
+  const never = await ask(third, ["status"]);
+  assert.equal(never.code, 1);
+  assert.match(
+    never.text,
+    /^Node 3: it does not run\n.*\n {2}Problem {4}no node has been started on it yet\n/,
+  );
+});

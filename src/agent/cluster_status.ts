@@ -1,0 +1,45 @@
+import { HarmonyLiteError, messageOf } from "../lib/errors.ts";
+import type { NodeStatus } from "../observe/node_status.ts";
+import { callPeer } from "../stream/peer_calls.ts";
+import type { Peer, Peers } from "../stream/peers.ts";
+import { STATUS } from "./node_observer.ts";
+
+/** How long running nodes have to say that they are there, each after the one before. */
+const FIND_TIMEOUT_MS = 750;
+/** How long one may take to tell; it answers within two seconds, whatever it waits for. */
+const ANSWER_TIMEOUT_MS = 4_000;
+/** More are no cluster. */
+const MAX_NODES = 200;
+
+/** A running node of the cluster, and what it says of itself. */
+export interface PeerStatus {
+  /** In decimal. */
+  readonly node: string;
+  readonly instance: string;
+  /** Undefined when it has not answered in time, or not so that it can be understood. */
+  readonly status: NodeStatus | undefined;
+  /** Why not. */
+  readonly problem: string | undefined;
+}
+
+/** Asks all running nodes, in order of node. Rejects with a StreamError when there is no connection. */
+export async function askForStatus(peers: Peers, signal: AbortSignal): Promise<PeerStatus[]> {
+  const found = await peers.find({ timeoutMs: FIND_TIMEOUT_MS, signal });
+  return await Promise.all(found.slice(0, MAX_NODES).map((peer) => askOne(peers, peer, signal)));
+}
+
+async function askOne(peers: Peers, peer: Peer, signal: AbortSignal): Promise<PeerStatus> {
+  const told = { node: String(peer.node), instance: peer.instance };
+  try {
+    const options = { timeoutMs: ANSWER_TIMEOUT_MS, signal };
+    const status = await callPeer<NodeStatus>(peers, peer, [STATUS], options);
+    return { ...told, status, problem: undefined };
+  } catch (error) {
+    signal.throwIfAborted();
+    // Also a node of a version that answers otherwise: one such must not hide the others.
+    const problem = error instanceof HarmonyLiteError
+      ? error.message
+      : `Cannot understand it: ${messageOf(error)}`;
+    return { ...told, status: undefined, problem };
+  }
+}
