@@ -1,4 +1,5 @@
 import { HarmonyLiteError, messageOf } from "../lib/errors.ts";
+import type { PeerStatus } from "../observe/cluster_view.ts";
 import type { NodeStatus } from "../observe/node_status.ts";
 import { callPeer } from "../stream/peer_calls.ts";
 import type { Peer, Peers } from "../stream/peers.ts";
@@ -10,17 +11,6 @@ const FIND_TIMEOUT_MS = 750;
 const ANSWER_TIMEOUT_MS = 4_000;
 /** More are no cluster. */
 const MAX_NODES = 200;
-
-/** A running node of the cluster, and what it says of itself. */
-export interface PeerStatus {
-  /** In decimal. */
-  readonly node: string;
-  readonly instance: string;
-  /** Undefined when it has not answered in time, or not so that it can be understood. */
-  readonly status: NodeStatus | undefined;
-  /** Why not. */
-  readonly problem: string | undefined;
-}
 
 /** Asks all running nodes, in order of node. Rejects with a StreamError when there is no connection. */
 export async function askForStatus(peers: Peers, signal: AbortSignal): Promise<PeerStatus[]> {

@@ -4,6 +4,7 @@ import { within } from "../lib/sleep.ts";
 import { VERSION } from "../lib/version.ts";
 import type { NodePhase, NodeStatus, PausedTable, StreamStatus } from "../observe/node_status.ts";
 import type { PeerMethods } from "../stream/peer_calls.ts";
+import type { Peers } from "../stream/peers.ts";
 import type { StreamState } from "../stream/replication_log.ts";
 import { type DatabaseFacts, FactReader } from "./database_facts.ts";
 import type { LogConnection } from "./log_connection.ts";
@@ -60,6 +61,12 @@ export class NodeObserver implements Disposable {
     this.#parts = parts;
     // One that reads nothing has nothing to catch up with.
     if (!parts.applier) this.#phase = "replicating";
+  }
+
+  /** Those of the cluster; undefined while there is no connection. */
+  get peers(): Peers | undefined {
+    const { connection } = this.#parts ?? {};
+    return connection?.link.connected ? connection.peers : undefined;
   }
 
   /** A part of the program has ended though nobody asked it to. */

@@ -1,8 +1,11 @@
 import type { Config } from "../config/config.ts";
+import { messageOf } from "../lib/errors.ts";
+import { CLUSTER_PATH, pageHeaders, renderPage } from "../observe/cluster_page.ts";
 import { problemsOf, renderBriefHealth, renderHealth } from "../observe/health.ts";
 import { type Page, servePages } from "../observe/http_server.ts";
 import type { Logger } from "../observe/logger.ts";
 import { Metrics } from "../observe/metrics.ts";
+import { ClusterWatch } from "./cluster_watch.ts";
 import type { NodeObserver } from "./node_observer.ts";
 import type { Replica } from "./replica.ts";
 
@@ -14,8 +17,23 @@ export async function serveNode(
   observer: NodeObserver,
   logger: Logger,
 ): Promise<AsyncDisposable> {
+  await using stack = new AsyncDisposableStack();
   const pages: Page[] = [];
-  if (config.healthCheck.enable) pages.push(healthPage(config.healthCheck, observer));
+  const stop = new AbortController();
+  if (config.healthCheck.enable) {
+    if (config.healthCheck.detailed) {
+      const watch = new ClusterWatch(observer, stop.signal);
+      const sayWhy = (error: unknown): void =>
+        logger.error("The web page does not look at the cluster any more", { reason: messageOf(error) });
+      const watching = watch.run().catch(sayWhy);
+      stack.defer(async () => {
+        stop.abort();
+        await watching;
+      });
+      pages.push(...await clusterPages(config.healthCheck, watch));
+    }
+    pages.push(healthPage(config.healthCheck, observer)); // Where both have one path, this one counts.
+  }
   if (config.prometheus.enable) {
     const metrics = await Metrics.open(config.prometheus);
     activity.onTime = (name, value) => metrics.take(name, value);
@@ -27,7 +45,29 @@ export async function serveNode(
       answer: async () => await metrics.render(await observer.status()),
     });
   }
-  return await servePages(pages, logger);
+  stack.use(await servePages(pages, logger));
+  stack.defer(() => stop.abort()); // Before the servers end, as they wait until all requests are answered.
+  return stack.move();
+}
+
+/** The web page, and the same as data. */
+async function clusterPages({ bind }: Config["healthCheck"], watch: ClusterWatch): Promise<Page[]> {
+  const headers = await pageHeaders();
+  const common = { setting: "health_check.bind", bind };
+  return [
+    {
+      ...common,
+      name: "the web page",
+      path: "/",
+      answer: async () => new Response(renderPage(await watch.look()), { headers }),
+    },
+    {
+      ...common,
+      name: "the cluster's status",
+      path: CLUSTER_PATH,
+      answer: async () => Response.json(await watch.look(), { headers: { "cache-control": "no-store" } }),
+    },
+  ];
 }
 
 function healthPage({ bind, path, detailed }: Config["healthCheck"], observer: NodeObserver): Page {

@@ -6,7 +6,7 @@ import type { Generation } from "../snapshot/manifest.ts";
 import type { Generations } from "../snapshot/generations.ts";
 import { loadChoice, requirePaths } from "./check.ts";
 import type { SnapshotCommand } from "./command.ts";
-import { ageText, bytesText } from "./quantities.ts";
+import { ageText, bytesText } from "../lib/quantities.ts";
 import { EXIT, type Io } from "./io.ts";
 import { ProgressBar } from "./progress_bar.ts";
 

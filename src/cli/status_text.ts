@@ -1,8 +1,10 @@
-import type { PeerStatus } from "../agent/cluster_status.ts";
 import { selfOf, type StatusReport } from "../agent/status_report.ts";
 import { printable } from "../lib/printable.ts";
-import type { NodeStatus, SnapshotStatus, StreamStatus } from "../observe/node_status.ts";
-import { ageText, bytesText, countText, durationText } from "./quantities.ts";
+import { lagOf, type PeerStatus } from "../observe/cluster_view.ts";
+import { problemsOf } from "../observe/health.ts";
+import type { NodeStatus, StreamStatus } from "../observe/node_status.ts";
+import { lagText, pendingText, roleText, snapshotText } from "../observe/status_words.ts";
+import { ageText, countText, durationText } from "../lib/quantities.ts";
 
 const SHOWN_HASH = 8;
 const UNKNOWN = "?";
@@ -27,7 +29,7 @@ function renderAbsent(
   if (facts === undefined) return [...lines, row("Problem", problemText(factsProblem))];
   return [
     ...lines,
-    row("Pending", pendingText(facts.pending, facts.oldestPendingAtMs, nowMs)),
+    row("Pending", pendingText({ changes: facts.pending, oldestAtMs: facts.oldestPendingAtMs }, nowMs)),
     ...facts.positions.map(({ stream, sequence }) => row("Position", `${printable(stream)} ${sequence}`)),
     row("Conflicts", `${facts.conflicts} kept, ${facts.quarantined} messages in quarantine`),
   ];
@@ -50,16 +52,15 @@ function renderNode(status: NodeStatus): string[] {
     ),
     row("Role", roleText(status)),
     row("NATS", natsText(nats, nowMs)),
-    row("Lag", lagText(status)),
-    row("Pending", pendingText(pending.changes, pending.oldestAtMs, nowMs)),
+    row("Lag", lagText(lagOf(status))),
+    row("Pending", pendingText(pending, nowMs)),
     row("Published", doneText(status.published, nowMs)),
     row("Applied", doneText(status.applied, nowMs)),
     ...status.streams.map((stream) => row("Stream", streamText(stream))),
-    ...status.paused.map(({ table, reason }) => row("Paused", `${printable(table)}: ${printable(reason)}`)),
     row("Schema", schemaText(status.schema)),
-    ...status.snapshot ? [row("Snapshot", snapshotText(status.snapshot, nowMs))] : [],
+    ...status.snapshot ? [row("Snapshot", printable(snapshotText(status.snapshot, nowMs)))] : [],
     row("Conflicts", `${conflicts.kept ?? UNKNOWN} kept, ${quarantined ?? UNKNOWN} messages in quarantine`),
-    ...problemsOf(status).map((problem) => row("Problem", problem)),
+    ...problemsOf(status).map((problem) => row("Problem", printable(problem))),
   ];
 }
 
@@ -71,44 +72,10 @@ function phaseText({ phase }: NodeStatus): string {
   return phase.replaceAll("_", " ");
 }
 
-function roleText({ publish, replicate, snapshot }: NodeStatus): string {
-  const role = publish
-    ? replicate ? "publishes and applies" : "publishes only"
-    : replicate
-    ? "applies only"
-    : "neither publishes nor applies";
-  return snapshot?.isLeader ? `${role}, takes the snapshots` : role;
-}
-
 function natsText({ connected, server, embedded, sinceMs }: NodeStatus["nats"], nowMs: number): string {
   const whose = embedded ? ", its own server" : "";
   const where = server === undefined ? "" : ` ${connected ? "to" : "from"} ${printable(server)}`;
   return `${connected ? "connected" : "disconnected"}${where} for ${durationText(nowMs - sinceMs)}${whose}`;
-}
-
-/** Over all streams: the sum of messages, the longest time. */
-export function lagOf(
-  { streams }: NodeStatus,
-): { readonly messages: number | undefined; readonly ms: number | undefined } {
-  const messages = streams.map(({ lagMessages }) => lagMessages);
-  const times = streams.map(({ lagMs }) => lagMs);
-  return {
-    messages: messages.includes(undefined) ? undefined : messages.reduce<number>((sum, lag) => sum + lag!, 0),
-    ms: times.includes(undefined) ? undefined : Math.max(0, ...times.map((ms) => ms!)),
-  };
-}
-
-function lagText(status: NodeStatus): string {
-  const { messages, ms } = lagOf(status);
-  if (messages === 0) return "none";
-  if (messages === undefined) return "not known";
-  return `${countText(messages, "message")}${ms === undefined ? "" : `, ${durationText(ms)}`}`;
-}
-
-function pendingText(changes: number | undefined, oldestAtMs: number | undefined, nowMs: number): string {
-  if (changes === undefined) return "not known";
-  const oldest = changes > 0 && oldestAtMs !== undefined ? `, the oldest ${ageText(nowMs - oldestAtMs)}` : "";
-  return `${countText(changes, "change")}${oldest}`;
 }
 
 function doneText({ changes, lastAtMs }: NodeStatus["published"], nowMs: number): string {
@@ -126,26 +93,6 @@ function schemaText({ hash, tables, leftOut }: NodeStatus["schema"]): string {
   const names = Object.keys(leftOut);
   const without = names.length === 0 ? "" : `, not replicated: ${names.map(printable).join(", ")}`;
   return `${hash.slice(0, SHOWN_HASH)}, ${countText(tables, "table")}${without}`;
-}
-
-function snapshotText(
-  { newest, takenAtMs, takenBy, bytes, kept, leader }: SnapshotStatus,
-  nowMs: number,
-): string {
-  const taker = leader === undefined ? "nobody takes them now" : `node ${leader} takes them`;
-  if (newest === undefined || takenAtMs === undefined) return `none known, ${taker}`;
-  const facts = [
-    `${printable(newest)}, ${ageText(nowMs - takenAtMs)}`,
-    ...takenBy === undefined ? [] : [`by node ${takenBy}`],
-    ...bytes === undefined ? [] : [bytesText(bytes)],
-    ...kept ? [`${kept} kept`] : [], // The store may have been asked before the first was there.
-  ];
-  return `${facts.join(", ")}; ${taker}`;
-}
-
-function problemsOf({ database, snapshot, deadLoops }: NodeStatus): string[] {
-  const told = [database.problem, snapshot?.problem, snapshot?.failure].flatMap((problem) => problem ?? []);
-  return [...told.map(printable), ...deadLoops.map((loop) => `${printable(loop)} has ended`)];
 }
 
 const COLUMNS = ["NODE", "HOST", "STATE", "NATS", "LAG", "PENDING", "SCHEMA", "CONFLICTS"];
@@ -166,7 +113,7 @@ function cellsOf({ node, status, problem }: PeerStatus, self: string): string[] 
     printable(status.host),
     phaseText(status) + (status.paused.length > 0 ? ", paused" : ""),
     status.nats.connected ? "connected" : "away",
-    lagText(status),
+    lagText(lagOf(status)),
     String(status.pending.changes ?? UNKNOWN),
     status.schema.hash.slice(0, SHOWN_HASH),
     String(status.conflicts.kept ?? UNKNOWN),

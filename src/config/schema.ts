@@ -265,20 +265,26 @@ export const SCHEMA = section("", {
     subsystem: text({ ...METRIC_PART, default: "", help: "Second part of every metric's name." }),
   }),
 
-  health_check: section("An HTTP endpoint that says whether the node is well: 200 or 503.", {
-    enable: boolean({ default: false, help: "Serve it." }),
-    bind: address({
-      default: "127.0.0.1:8090",
-      help: "Where to listen. `:8090` or `0.0.0.0:8090`: on all interfaces. May be that of the metrics.",
-    }),
-    path: text({
-      default: "/health",
-      form: /^\/(?!metrics$)[\w./-]+$/,
-      formText: "a path such as /health, and not /metrics",
-      help: "Its path.",
-    }),
-    detailed: boolean({ default: true, help: "Answer with details, not with the status alone." }),
-  }),
+  health_check: section(
+    "An HTTP endpoint that says whether the node is well, and a web page of the cluster at /.",
+    {
+      enable: boolean({ default: false, help: "Serve it." }),
+      bind: address({
+        default: "127.0.0.1:8090",
+        help: "Where to listen. `:8090` or `0.0.0.0:8090`: on all interfaces. May be that of the metrics.",
+      }),
+      path: text({
+        default: "/health",
+        form: /^\/(?!metrics$)[\w./-]+$/,
+        formText: "a path such as /health, and not /metrics",
+        help: "Its path.",
+      }),
+      detailed: boolean({
+        default: true,
+        help: "Answer with details, not with the status alone; serve the web page.",
+      }),
+    },
+  ),
 });
 
 /** A setting and where it stands. */

@@ -7,14 +7,14 @@ import { findProgram } from "../../src/lib/programs.ts";
 import { defaultCacheDir } from "../../src/nats/server_binary.ts";
 import { runProgram } from "./process.ts";
 
-interface Options {
+export interface Options {
   /** Takes one line for each step. */
   readonly log?: (line: string) => void;
   readonly signal?: AbortSignal;
 }
 
 /** One way to a program; throws when it does not lead there. */
-interface Way {
+export interface Way {
   readonly name: string;
   readonly find: (signal?: AbortSignal) => string | Promise<string>;
 }
@@ -90,7 +90,7 @@ export async function fetchServerPrograms(options: Options): Promise<void> {
   await findMinio(options);
 }
 
-async function findFirst(
+export async function findFirst(
   program: string,
   { log = () => {}, signal }: Options,
   ways: readonly Way[],
@@ -112,13 +112,13 @@ async function findFirst(
   throw new Error(`Cannot find or fetch ${program}:\n${attempts.join("\n")}`);
 }
 
-function onPath(name: string): string {
+export function onPath(name: string): string {
   const path = findProgram(name);
   if (path === undefined) throw new Error("not there");
   return path;
 }
 
-async function inCache(name: string): Promise<string> {
+export async function inCache(name: string): Promise<string> {
   const path = `${defaultCacheDir()}/${name}`;
   const info = await Deno.stat(path).catch(() => undefined);
   if (!info?.isFile) throw new Error(`no ${name} in ${defaultCacheDir()}`);
@@ -159,7 +159,7 @@ async function unpack(packages: readonly string[], cached: string, program: stri
 }
 
 /** Runs `make` in an empty folder of the cache and moves what it names into place, in one step. */
-async function place(cached: string, make: (dir: string) => Promise<string>): Promise<string> {
+export async function place(cached: string, make: (dir: string) => Promise<string>): Promise<string> {
   const cacheDir = await Deno.realPath(defaultCacheDir()).catch(async () => {
     await Deno.mkdir(defaultCacheDir(), { recursive: true });
     return await Deno.realPath(defaultCacheDir());
