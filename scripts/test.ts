@@ -11,6 +11,7 @@
  */
 import { findNatsServer } from "../src/nats/server_binary.ts";
 import { messageOf } from "../src/lib/errors.ts";
+import { findChromium } from "../tests/support/chromium.ts";
 import { startProcess, type TestProcess } from "../tests/support/process.ts";
 import { fetchServerPrograms } from "../tests/support/server_programs.ts";
 import { findAncestors } from "./ancestors.ts";
@@ -74,7 +75,10 @@ class Gate {
     try {
       this.#natsServer = await findNatsServer({ log: say, signal: this.#signal });
       // Chosen tests look for them themselves: few need them, and the first time Go builds one for minutes.
-      if (args.length === 0) await fetchServerPrograms({ log: say, signal: this.#signal });
+      if (args.length === 0) {
+        await findChromium({ log: say, signal: this.#signal });
+        await fetchServerPrograms({ log: say, signal: this.#signal });
+      }
       return true;
     } catch (error) {
       this.#fail(messageOf(error));

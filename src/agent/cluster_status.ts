@@ -6,7 +6,7 @@ import type { Peer, Peers } from "../stream/peers.ts";
 import { STATUS } from "./node_observer.ts";
 
 /** How long running nodes have to say that they are there, each after the one before. */
-const FIND_TIMEOUT_MS = 750;
+const FIND_TIMEOUT_MS = 1_000;
 /** How long one may take to tell; it answers within two seconds, whatever it waits for. */
 const ANSWER_TIMEOUT_MS = 4_000;
 /** More are no cluster. */

@@ -13,7 +13,7 @@ import { makeTempDir } from "../support/temp.ts";
  * "Recovery from Snapshot Fails", "JetStream Errors", "Recovery Procedures") and faq.md ("How do I recover from database
  * corruption?").
  *
- * Where a page says `harmonylite -stop` or `systemctl stop` the node gets SIGTERM: the command belongs to issue 8.
+ * Where a page says `systemctl stop` the node gets SIGTERM, as from systemd.
  */
 const SCHEMA = "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT, value);";
 /** Streams keep so few messages that a backup is soon older than they are. */
@@ -127,7 +127,7 @@ async function fromSnapshot(cluster: Cluster): Promise<void> {
     await truncate(first, 1_000 + index * 100);
     await cluster.converge(PATIENCE);
     const held = first.read(ROWS);
-    assert.equal(await second.stop(), 0);
+    await stopByCommand(second);
     await dieWithWal(second, 90 + index);
     await shell(cluster, `rm node-2.db`);
     if (map === "removed") await shell(cluster, "rm node-2-seq-map.cbor"); // As faq.md says.
@@ -136,6 +136,12 @@ async function fromSnapshot(cluster: Cluster): Promise<void> {
     await assertNothingLost(cluster, held, 100 + index * 10);
     assert.equal(second.count("SELECT count(*) FROM notes WHERE id IN (90, 91)"), 0);
   }
+}
+
+async function stopByCommand(node: ClusterNode): Promise<void> {
+  await using stopping = node.command(["-stop"]);
+  assert.equal(await stopping.exited, 0, stopping.log.tail());
+  assert.equal(await node.process.exited, 0);
 }
 
 async function fromOldBackup(cluster: Cluster): Promise<void> {
