@@ -32,7 +32,7 @@ export async function serveNode(
       });
       pages.push(...await clusterPages(config.healthCheck, watch));
     }
-    pages.push(healthPage(config.healthCheck, observer)); // Where both have one path, this one counts.
+    pages.push(healthPage(config.healthCheck, observer));
   }
   if (config.prometheus.enable) {
     const metrics = await Metrics.open(config.prometheus);
