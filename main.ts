@@ -11,7 +11,8 @@ function writer(target: { writeSync(bytes: Uint8Array): number }): { write(text:
   };
 }
 
-if (import.meta.main) {
+/** Runs the program to its end, which is that of the process. */
+export async function start(): Promise<never> {
   const stopping = new AbortController();
   const stop = (): void => {
     // The first signal asks to end in good order; whoever sends a second one does not want to wait.
@@ -21,5 +22,7 @@ if (import.meta.main) {
   Deno.addSignalListener("SIGINT", stop);
   if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", stop);
   const io = { stdout: writer(Deno.stdout), stderr: writer(Deno.stderr), signal: stopping.signal };
-  Deno.exit(await main(Deno.args, io));
+  return Deno.exit(await main(Deno.args, io));
 }
+
+if (import.meta.main) await start();

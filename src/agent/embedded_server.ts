@@ -12,7 +12,7 @@ import type { Logger } from "../observe/logger.ts";
 import { type NatsServerState, readNodeState, removeNodeState, writeNodeState } from "./node_state.ts";
 
 /** A free port of loopback: 4222 may be a neighbour's. */
-const ANY_ADDRESS = "127.0.0.1:-1";
+export const ANY_ADDRESS = "127.0.0.1:-1";
 /** Stores of a server alone and of one in a cluster: neither can go on with the other's. */
 const STORES = { alone: "alone", cluster: "cluster" } as const;
 
@@ -37,7 +37,8 @@ export async function startEmbeddedServer(
   { signal, logger }: { readonly signal: AbortSignal; readonly logger: Logger },
 ): Promise<AsyncDisposable & { readonly url: string }> {
   const place = await preparePlace(config);
-  const binary = await findNatsServer({ atRunTime: true, log: (line) => logger.info(line), signal });
+  const log = (line: string): void => logger.info(line);
+  const binary = await findNatsServer({ atRunTime: true, unpackTo: place.folder, log, signal });
   const earlier = readNodeState(config.dbPath)?.natsServer;
   if (earlier !== undefined) await awaitEarlierServer(earlier, serverName(config), signal);
   const startedAt = new Date().toISOString();
@@ -97,7 +98,22 @@ async function preparePlace(config: Config): Promise<Place> {
 
 function readOwn(path: string, folder: string): ServerSettings["own"] {
   if (path === "") return undefined;
-  return { path, relativePath: relative(folder, path), settings: settingsIn(path, readText) };
+  return { path, relativePath: relative(folder, path), settings: readServerConfig(path).settings };
+}
+
+/** What the operator's own configuration of the server says, and the files that it consists of. */
+export interface OwnServerConfig {
+  readonly settings: ReadonlyMap<string, string>;
+  readonly files: readonly string[];
+}
+
+export function readServerConfig(path: string): OwnServerConfig {
+  const files: string[] = [];
+  const settings = settingsIn(path, (file) => {
+    files.push(file);
+    return readText(file);
+  });
+  return { settings, files };
 }
 
 function readText(path: string): string | undefined {

@@ -3,6 +3,7 @@ import { loadConfig, type LoadedConfig } from "../config/load.ts";
 import { invalidConfiguration } from "../config/problem.ts";
 import type { ConfigChoice } from "./command.ts";
 import type { Io } from "./io.ts";
+import { requirePermissions } from "./permissions.ts";
 
 /** Judges the configuration and the files that it names; throws a ConfigError with all that is wrong. */
 export async function check(choice: ConfigChoice, { stdout }: Io): Promise<void> {
@@ -21,7 +22,9 @@ export async function check(choice: ConfigChoice, { stdout }: Io): Promise<void>
 
 /** Loads the configuration that the command line chose. */
 export async function loadChoice({ path, overrides }: ConfigChoice): Promise<LoadedConfig> {
-  return await loadConfig({ overrides, ...path === undefined ? {} : { path } });
+  const loaded = await loadConfig({ overrides, ...path === undefined ? {} : { path } });
+  requirePermissions(loaded.config);
+  return loaded;
 }
 
 /** Throws a ConfigError that names every file that cannot be used, with the line of its setting. */

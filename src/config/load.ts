@@ -1,7 +1,9 @@
+import { visibleVariable } from "../lib/environment.ts";
 import { ConfigError, messageOf } from "../lib/errors.ts";
 import type { Config } from "./config.ts";
 import { findNotes } from "./notes.ts";
 import { type MachineName, parseSources } from "./parse.ts";
+import { ENTRIES } from "./schema.ts";
 import { findMistypedVariables, type Override, type Place } from "./sources.ts";
 
 /** Where a configuration is sought when none is named, in this order. */
@@ -30,7 +32,7 @@ export interface LoadedConfig {
 
 /** Flag over environment over file over default. Throws one ConfigError that holds every problem. */
 export async function loadConfig(options: LoadOptions = {}): Promise<LoadedConfig> {
-  const environment = options.environment ?? Deno.env.toObject();
+  const environment = options.environment ?? readEnvironment();
   const overrides = options.overrides ?? [];
   const file = options.path === undefined ? await search(options) : await readNamed(options.path);
   const knowsDatabase = environment["HARMONYLITE_DB_PATH"] || overrides.some(({ key }) => key === "db_path");
@@ -45,6 +47,12 @@ export async function loadConfig(options: LoadOptions = {}): Promise<LoadedConfi
     notes: [...findMistypedVariables(environment), ...findNotes(config)],
     locate,
   };
+}
+
+/** All variables; in a locked program, which may not see all, those that are settings. */
+function readEnvironment(): Readonly<Record<string, string>> {
+  if (Deno.permissions.querySync({ name: "env" }).state === "granted") return Deno.env.toObject();
+  return Object.fromEntries(ENTRIES.map(({ variable }) => [variable, visibleVariable(variable) ?? ""]));
 }
 
 interface ConfigFile {
@@ -77,7 +85,8 @@ async function exists(path: string): Promise<boolean> {
     return true;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return false;
-    return true; // It is there but closed to us: reading it says why.
+    // Otherwise it is there but closed to us, which reading it says; unless the program was locked without this place.
+    return !(error instanceof Deno.errors.NotCapable);
   }
 }
 
@@ -87,7 +96,7 @@ function noConfiguration(paths: readonly string[]): ConfigError {
   });
 }
 
-const MACHINE_ID_FILES = ["/etc/machine-id", "/var/lib/dbus/machine-id"] as const;
+export const MACHINE_ID_FILES = ["/etc/machine-id", "/var/lib/dbus/machine-id"] as const;
 
 /** The machine id of the system, else its host name. */
 export function nameMachine(files: readonly string[] = MACHINE_ID_FILES): MachineName {

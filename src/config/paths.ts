@@ -87,7 +87,8 @@ async function readHeader(path: string): Promise<string> {
   }
 }
 
-function explain(path: string, error: unknown): string {
+function explain(path: string, error: unknown): string | undefined {
+  if (error instanceof Deno.errors.NotCapable) return undefined; // Locked to the file, not to its folder: writing it says.
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   if (code === "ENOENT") return `there is no "${path}"`;
   if (code === "EACCES" || code === "EPERM") return `this user has no access to "${path}"`;

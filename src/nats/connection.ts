@@ -7,7 +7,8 @@ import {
 } from "@nats-io/transport-node";
 import { messageOf, StreamError } from "../lib/errors.ts";
 import { sleep } from "../lib/sleep.ts";
-import { type Credentials, makeAuthenticators, makeTls, parseServerUrl, redactUrls } from "./credentials.ts";
+import { type Credentials, makeAuthenticators, makeTls } from "./credentials.ts";
+import { parseServerUrl, redactUrls } from "./server_url.ts";
 import { connectSturdily } from "./transport.ts";
 
 export interface NatsOptions extends Credentials {

@@ -1,6 +1,8 @@
 import { dirname, resolve } from "node:path";
+import { visibleVariable } from "../lib/environment.ts";
 import { HarmonyLiteError, messageOf } from "../lib/errors.ts";
 import { findProgram } from "../lib/programs.ts";
+import { unpackServer } from "./server_inside.ts";
 
 /** The version that is fetched when none is found. */
 const PINNED_VERSION = "2.15.2";
@@ -34,6 +36,8 @@ export interface FindNatsServerOptions {
    * installs anything, which would take minutes and surprise whoever runs a service.
    */
   readonly atRunTime?: boolean;
+  /** Where a program that carries a nats-server unpacks it, which is taken then. */
+  readonly unpackTo?: string;
 }
 
 /** No step led to a nats-server that runs here; the message lists what was tried. */
@@ -90,6 +94,8 @@ export async function findNatsServer(options: FindNatsServerOptions = {}): Promi
   context.signal?.throwIfAborted();
   const named = context.env("NATS_SERVER");
   if (named !== undefined && named !== "") return await useNamed(named, context, log);
+  const carried = options.unpackTo === undefined ? undefined : await unpackServer(options.unpackTo);
+  if (carried !== undefined) return carried;
   const attempts: string[] = [];
   for (const step of options.atRunTime ? RUN_TIME_STEPS : STEPS) {
     context.signal?.throwIfAborted();
@@ -111,13 +117,13 @@ export async function findNatsServer(options: FindNatsServerOptions = {}): Promi
  * `$XDG_CACHE_HOME/harmonylite`, else `~/.cache/harmonylite`, else in the current folder: never in one that everybody
  * may write to, as programs are run from it.
  */
-export function defaultCacheDir(env: (name: string) => string | undefined = Deno.env.get): string {
+export function defaultCacheDir(env: (name: string) => string | undefined = visibleVariable): string {
   const base = env("XDG_CACHE_HOME") || (env("HOME") ? `${env("HOME")}/.cache` : env("LOCALAPPDATA"));
   return `${base || ".cache"}/harmonylite`;
 }
 
 function contextOf(options: FindNatsServerOptions): Context {
-  const machine = options.machine ?? { env: (name) => Deno.env.get(name), releases: RELEASES };
+  const machine = options.machine ?? { env: visibleVariable, releases: RELEASES };
   return {
     cacheDir: resolve(options.cacheDir ?? defaultCacheDir(machine.env)), // Go takes absolute paths only.
     env: machine.env,

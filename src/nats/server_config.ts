@@ -32,7 +32,7 @@ export interface ServerSettings {
     /** From the folder of the rendered file: nats-server takes no other. */
     readonly relativePath: string;
     /** What {@link settingsIn} found in it. */
-    readonly settings: ReadonlySet<string>;
+    readonly settings: Pick<ReadonlySet<string>, "has">;
   } | undefined;
 }
 

@@ -7,17 +7,21 @@ const END_OF_BARE = /[\s,;\]}]/;
 const MAX_INCLUDES = 100;
 
 /**
- * Which settings a configuration file of nats-server makes, lower-case and dotted: `port`, `jetstream.store_dir`. Files
- * that it includes count; those that cannot be read are passed over, as are mistakes: nats-server names them better.
+ * Which settings a configuration file of nats-server makes, lower-case and dotted: `port`, `jetstream.store_dir`; each with
+ * the text of its value, empty for a map, list or block. Files that it includes count; those that cannot be read are passed
+ * over, as are mistakes: nats-server names them better.
  */
-export function settingsIn(path: string, read: (path: string) => string | undefined): ReadonlySet<string> {
-  const found = new Set<string>();
+export function settingsIn(
+  path: string,
+  read: (path: string) => string | undefined,
+): ReadonlyMap<string, string> {
+  const found = new Map<string, string>();
   let left = MAX_INCLUDES;
   const scan = (file: string, prefix: string): void => {
     const text = left-- > 0 ? read(file) : undefined;
     if (text === undefined) return;
     new Scanner(text, {
-      onSetting: (key) => found.add(key),
+      onSetting: (key, value) => found.set(key, value),
       onInclude: (name, where) => scan(join(dirname(file), name), where),
     }).scan(prefix);
   };
@@ -26,7 +30,7 @@ export function settingsIn(path: string, read: (path: string) => string | undefi
 }
 
 interface Listener {
-  readonly onSetting: (key: string) => void;
+  readonly onSetting: (key: string, value: string) => void;
   /** `where`: the prefix of what the file holds. */
   readonly onInclude: (name: string, where: string) => void;
 }
@@ -50,8 +54,7 @@ class Scanner {
       const separator = this.#text[this.#at] ?? "";
       if (key === "include" && /\s/.test(separator)) this.#include(prefix);
       else {
-        this.#listener.onSetting(prefix + key);
-        this.#value(`${prefix}${key}.`);
+        this.#listener.onSetting(prefix + key, this.#value(`${prefix}${key}.`));
       }
       if (this.#at === start) this.#at++; // A stray bracket.
     }
@@ -63,14 +66,16 @@ class Scanner {
     this.#listener.onInclude(this.#word(END_OF_BARE), prefix);
   }
 
-  #value(prefix: string): void {
+  /** Its text, if it is one. */
+  #value(prefix: string): string {
     const next = this.#skip();
     if (next === "{") {
       this.#at++;
       this.scan(prefix);
     } else if (next === "[") this.#list(prefix);
     else if (next === "(") this.#at = this.#after(")");
-    else if (next !== "}") this.#word(END_OF_BARE);
+    else if (next !== "}") return this.#word(END_OF_BARE);
+    return "";
   }
 
   #list(prefix: string): void {

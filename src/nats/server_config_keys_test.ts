@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { settingsIn } from "./server_config_keys.ts";
 
 function settings(files: Record<string, string>): string[] {
-  return [...settingsIn("/etc/nats/main.conf", (path) => files[path])].sort();
+  return [...settingsIn("/etc/nats/main.conf", (path) => files[path]).keys()].sort();
 }
 
 function settingsOf(text: string): string[] {
@@ -62,4 +62,17 @@ Deno.test("mistakes end the search, never hang it", () => {
   for (const text of ["a {", "a: [", 'a: "', "}", "]]", "a", ":", "a: }", "a (", "include main.conf\n"]) {
     assert.ok(settingsOf(text).length <= 1, text);
   }
+});
+
+Deno.test("the value of a setting that is a text is told", () => {
+  const found = settingsIn(
+    "a.conf",
+    () => `listen: "0.0.0.0:4222"\nport = 4333; jetstream { store_dir: /x }`,
+  );
+  assert.deepEqual([...found], [
+    ["listen", "0.0.0.0:4222"],
+    ["port", "4333"],
+    ["jetstream.store_dir", "/x"],
+    ["jetstream", ""],
+  ]);
 });

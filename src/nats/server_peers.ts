@@ -41,12 +41,18 @@ function splitQuery(url: string): { address: string; isHub: boolean } {
 }
 
 async function resolvePeer(url: string, resolve: Resolve): Promise<string[]> {
-  const [, scheme = "nats", user = "", host = "", port = ""] =
-    /^(?:([a-z-]+):\/\/)?(.*@)?(\[.*?\]|[^:/]*):(\d+)\/?$/.exec(url.split("?")[0]!) ?? [];
+  const { scheme, user, host, port } = splitServerUrl(url);
   if (scheme !== "dns") return [`${scheme}://${user}${host}:${port}`];
   const addresses = await resolve(host).catch(() => []);
   const hosts = addresses.map((address) => address.includes(":") ? `[${address}]` : address);
   return (hosts.length === 0 ? [host] : hosts).map((each) => `nats://${user}${each}:${port}`);
+}
+
+/** The parts of `nats://user@host:port`, the user with its `@`. */
+export function splitServerUrl(url: string): Record<"scheme" | "user" | "host" | "port", string> {
+  const [, scheme = "nats", user = "", host = "", port = ""] =
+    /^(?:([a-z-]+):\/\/)?(.*@)?(\[.*?\]|[^:/]*):(\d+)\/?$/.exec(url.split("?")[0]!) ?? [];
+  return { scheme, user, host, port };
 }
 
 async function lookupAll(host: string): Promise<string[]> {

@@ -93,7 +93,7 @@ export async function connectSturdily(options: ConnectionOptions): Promise<NatsC
     new SturdyTransport((error) =>
       void (socketErrors.length < MAX_SOCKET_ERRORS && socketErrors.push(error))
     );
-  setTransportFactory({ factory, dnsResolveFn: nodeResolveHost });
+  setTransportFactory({ factory, dnsResolveFn: resolveHost });
   try {
     const connection = await NatsConnectionImpl.connect({ ...options, ignoreClusterUpdates: true });
     if (!options.ignoreClusterUpdates) learnServers(connection as NatsConnectionImpl);
@@ -102,6 +102,15 @@ export async function connectSturdily(options: ConnectionOptions): Promise<NatsC
     const alert = socketErrors.find(({ message }) => /alert|certificate/i.test(message));
     throw error instanceof TimeoutError ? alert ?? socketErrors[0] ?? error : error;
   }
+}
+
+/**
+ * All addresses of a host, of which the library tries each. A locked program may connect to the names that it was given, not
+ * look them up: then the system chooses the address.
+ */
+async function resolveHost(host: string): Promise<string[]> {
+  const mayLookUp = Deno.permissions.querySync({ name: "net", host }).state === "granted";
+  return mayLookUp ? await nodeResolveHost(host) : [host];
 }
 
 /** Does what the library does with each message of a server about its cluster, and lets it go on from here. */

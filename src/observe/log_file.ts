@@ -1,9 +1,12 @@
 import { ConfigError, messageOf } from "../lib/errors.ts";
 
+/** How many old log files are kept, as `<path>.1` and so on. */
+export const KEPT_LOG_FILES = 3;
+
 export interface LogFileOptions {
   /** The file is put aside when it has grown to this. Default 10 MiB. */
   readonly maxBytes?: number;
-  /** How many old files are kept, as `<path>.1` (the newest) and so on. Default 3. */
+  /** How many old files are kept, as `<path>.1` (the newest) and so on. Default {@link KEPT_LOG_FILES}. */
   readonly keep?: number;
 }
 
@@ -22,7 +25,7 @@ export class LogFile implements Disposable {
   private constructor(
     path: string,
     file: Deno.FsFile,
-    { maxBytes = 10 * 1024 * 1024, keep = 3 }: LogFileOptions,
+    { maxBytes = 10 * 1024 * 1024, keep = KEPT_LOG_FILES }: LogFileOptions,
   ) {
     this.#path = path;
     this.#file = file;

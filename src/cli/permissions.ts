@@ -1,0 +1,76 @@
+import { dirname, resolve } from "node:path";
+import { readServerConfig, serverFolder } from "../agent/embedded_server.ts";
+import { missingPermissions, type Permissions, permissionsOf } from "../agent/permissions.ts";
+import type { Config } from "../config/config.ts";
+import { CONFIG_PATHS, loadConfig } from "../config/load.ts";
+import { ConfigError } from "../lib/errors.ts";
+import { unpackedServerPath } from "../nats/server_inside.ts";
+import { type Command, type ConfigChoice, parseCommand, UsageError } from "./command.ts";
+
+/** Where the program is locked to, beside the configuration. */
+export interface LockOptions {
+  /** The nats-server that a node without `nats.urls` runs; default: beside the database, where a compiled program puts its own. */
+  readonly natsServer?: string | undefined;
+  readonly home?: string | undefined;
+}
+
+const NOTHING: Permissions = { read: [], write: [], net: [], env: [], sys: [], run: [] };
+
+/**
+ * What a command line asks for. One that cannot be understood, or whose configuration is not valid, may read that: it is the
+ * locked program that says what is wrong.
+ */
+export async function permissionsFor(args: readonly string[], options: LockOptions): Promise<Permissions> {
+  try {
+    const command = parseCommand(args);
+    return "choice" in command ? await withConfig(command, options) : withoutConfig(command);
+  } catch (error) {
+    if (error instanceof UsageError) return NOTHING;
+    throw error;
+  }
+}
+
+function withoutConfig(command: Command): Permissions {
+  return command.name === "init" ? { ...NOTHING, write: [resolve(command.path)] } : NOTHING;
+}
+
+async function withConfig(
+  command: Extract<Command, { choice: ConfigChoice }>,
+  options: LockOptions,
+): Promise<Permissions> {
+  const { path, overrides } = command.choice;
+  const sought = (path === undefined ? CONFIG_PATHS : [path]).map((each) => resolve(each));
+  const folder = "output" in command ? [dirname(resolve(command.output))] : [];
+  try {
+    const { config } = await loadConfig({ overrides, ...path === undefined ? {} : { path } });
+    const needed = configPermissions(config, options);
+    return {
+      ...needed,
+      read: [...sought, ...needed.read, ...folder],
+      write: [...needed.write, ...folder],
+    };
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return { ...NOTHING, read: sought, env: ["HARMONYLITE_*"], sys: ["hostname"] };
+  }
+}
+
+/** What the program needs for a configuration, whichever command it is given. */
+export function configPermissions(config: Config, { natsServer, home }: LockOptions): Permissions {
+  const { urls, serverConfig } = config.nats;
+  return permissionsOf(config, {
+    natsServer: natsServer ?? unpackedServerPath(serverFolder(config.dbPath)),
+    ownServer: urls.length > 0 || serverConfig === "" ? undefined : readServerConfig(serverConfig),
+    home,
+  });
+}
+
+/** Throws a ConfigError when this process was locked to a configuration that asks for less. */
+export function requirePermissions(config: Config): void {
+  const missing = missingPermissions(configPermissions(config, {}));
+  if (missing.length === 0) return;
+  throw new ConfigError(
+    `Cannot use this configuration: the program was locked to another one, without ${missing.join(", ")}`,
+    { hint: "Build it for this configuration: deno task compile --config FILE" },
+  );
+}
