@@ -21,7 +21,18 @@ export interface NodeOptions {
   readonly settings?: Readonly<Record<string, Settings>>;
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** The program and what stands before the words of its command line; default: `deno run -A main.ts`. */
+  readonly program?: readonly string[];
 }
+
+/** How the program is started from this checkout. */
+export const CHECKOUT_PROGRAM: readonly string[] = [
+  Deno.execPath(),
+  "run",
+  "-A",
+  "--frozen",
+  `${ROOT}main.ts`,
+];
 
 /** The real program, started by its command line: `deno run -A main.ts run --config …`. */
 export function startNode(options: NodeOptions): TestProcess {
@@ -31,10 +42,11 @@ export function startNode(options: NodeOptions): TestProcess {
 /** Any command of the program, such as `["status", "--json"]`, with the node's configuration. */
 export function startNodeCommand(options: NodeOptions, command: readonly string[]): TestProcess {
   const config = writeNodeConfig(options);
+  const [program, ...before] = options.program ?? CHECKOUT_PROGRAM;
   return startProcess({
     name: `node ${options.nodeId} ${command.join(" ")}`,
-    command: Deno.execPath(),
-    args: ["run", "-A", "--frozen", `${ROOT}main.ts`, ...command, "--config", config, ...options.args ?? []],
+    command: program!,
+    args: [...before, ...command, "--config", config, ...options.args ?? []],
     cwd: options.dir,
     ...options.env === undefined ? {} : { env: options.env },
   });
