@@ -59,5 +59,5 @@ umask "$own_umask"
 export DENO_DIR="$dir/deno" DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1
 export NATS_SERVER="${NATS_SERVER:-$dir/nats-server}"
 run="run --quiet --no-config --no-lock --no-remote --no-npm"
-allowed=$("$dir/harmonylite" $run --allow-all "$dir/plan.js" "$@") || exit 1
+allowed=$(LOCKED_PROCESS=$$ "$dir/harmonylite" $run --allow-all "$dir/plan.js" "$@") || exit 1
 eval "exec \"\$dir/harmonylite\" $run $allowed \"\$dir/entry.js\" \"\$@\""

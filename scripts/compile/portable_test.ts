@@ -187,6 +187,6 @@ function exists(path: string): boolean {
     Deno.statSync(path);
     return true;
   } catch {
-    return false;
+    return false; // This machine does not have it.
   }
 }

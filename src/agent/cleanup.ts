@@ -1,5 +1,6 @@
 import { logIncomplete } from "../apply/incomplete.ts";
 import { dropTriggers } from "../capture/change_log.ts";
+import { removeWatchFolders } from "../capture/file_events.ts";
 import { SchemaTracker } from "../capture/schema_tracker.ts";
 import { type LockHolder, lockPath, ProcessLock } from "../capture/process_lock.ts";
 import { keepRowids } from "../capture/rowid_keeper.ts";
@@ -112,6 +113,7 @@ function ownTables(database: Database, all: boolean): string[] {
 
 function removeFiles(config: Config): void {
   const { seqMapPath, dbPath } = config;
+  removeWatchFolders(dbPath);
   const locks = [dbPath, workingCopyPath(dbPath)].map(lockPath);
   const ours = [seqMapPath, serverFolder(dbPath), nodeStatePath(dbPath), stopRequestPath(dbPath), ...locks];
   for (const path of ours) {

@@ -32,20 +32,16 @@ export class FileEvents implements Disposable {
     this.#watcher = watcher;
   }
 
-  /** Uses a folder beside the database; what a killed process left there is removed. So it wants the process lock. */
+  /** Uses a folder beside the database; what killed processes left there is removed. So it wants the process lock. */
   static open(databasePath: string): FileEvents {
-    const names = SUFFIXES.map((suffix) => basename(databasePath) + suffix);
-    const folder = `${databasePath}-harmonylite.watch`;
-    removeFolder(folder);
-    Deno.mkdirSync(folder, { mode: 0o700 });
-    const [view, next, decoys] = [join(folder, "view"), join(folder, "next"), join(folder, "decoys")];
-    Deno.mkdirSync(decoys);
-    for (const name of names) Deno.writeTextFileSync(join(decoys, name), "");
-    Deno.symlinkSync(dirname(databasePath), view);
+    const isPrepared = hasPreparedFileEvents(databasePath);
+    const folder = isPrepared ? preparedFolder(databasePath, Deno.pid) : ownFolder(databasePath);
+    removeWatchFolders(databasePath, { but: isPrepared ? folder : undefined });
+    if (!isPrepared) makeFolder(folder, databasePath);
+    const { view, next, decoys } = placesIn(folder);
     const watcher = Deno.watchFs([view, decoys], { recursive: false });
-    Deno.symlinkSync(decoys, next);
     Deno.renameSync(next, view);
-    return new FileEvents(folder, new Set(names), watcher);
+    return new FileEvents(folder, new Set(namesOf(databasePath)), watcher);
   }
 
   /** Yields whenever a file of the database was written, until disposed. */
@@ -60,6 +56,63 @@ export class FileEvents implements Disposable {
     this.#isOpen = false;
     this.#watcher.close();
     removeFolder(this.#folder);
+  }
+}
+
+/** The files whose events count. */
+function namesOf(databasePath: string): string[] {
+  return SUFFIXES.map((suffix) => basename(databasePath) + suffix);
+}
+
+function ownFolder(databasePath: string): string {
+  return `${databasePath}-harmonylite.watch`;
+}
+
+function preparedFolder(databasePath: string, process: number): string {
+  return `${ownFolder(databasePath)}-${process}`;
+}
+
+function placesIn(folder: string): Record<"view" | "next" | "decoys", string> {
+  return { view: join(folder, "view"), next: join(folder, "next"), decoys: join(folder, "decoys") };
+}
+
+function makeFolder(folder: string, databasePath: string): void {
+  const { view, next, decoys } = placesIn(folder);
+  Deno.mkdirSync(folder, { mode: 0o700 });
+  Deno.mkdirSync(decoys);
+  for (const name of namesOf(databasePath)) Deno.writeTextFileSync(join(decoys, name), "");
+  Deno.symlinkSync(dirname(databasePath), view);
+  Deno.symlinkSync(decoys, next);
+}
+
+/**
+ * A program that is locked may make no links, and cannot see its locks to prove that watching is harmless. Who starts it does
+ * both before, when it knows the number that the process will have. The runtime must be the same.
+ */
+export async function prepareFileEvents(databasePath: string, process: number): Promise<void> {
+  if (!await provesHarmless()) return;
+  const folder = preparedFolder(databasePath, process);
+  removeFolder(folder);
+  makeFolder(folder, databasePath);
+}
+
+/** Whether {@link prepareFileEvents} was done for this process. */
+export function hasPreparedFileEvents(databasePath: string): boolean {
+  try {
+    return Deno.lstatSync(placesIn(preparedFolder(databasePath, Deno.pid)).next).isSymlink;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+/** For who holds the process lock: there is no other watcher then. */
+export function removeWatchFolders(databasePath: string, { but }: { but?: string | undefined } = {}): void {
+  const own = ownFolder(databasePath);
+  for (const { name } of Deno.readDirSync(dirname(databasePath))) {
+    const path = join(dirname(databasePath), name);
+    const isOurs = path.startsWith(own) && /^(-\d+)?$/.test(path.slice(own.length));
+    if (isOurs && path !== but) removeFolder(path);
   }
 }
 

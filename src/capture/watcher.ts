@@ -1,7 +1,7 @@
 import { messageOf } from "../lib/errors.ts";
 import { pause } from "../lib/sleep.ts";
 import type { Logger } from "../observe/logger.ts";
-import { FileEvents, provesHarmless } from "./file_events.ts";
+import { FileEvents, hasPreparedFileEvents, provesHarmless } from "./file_events.ts";
 
 /** How often a database is looked at where its files cannot be watched: a compromise between lag and an idle machine's CPU. */
 const POLL_MS = 20;
@@ -24,7 +24,9 @@ export class Watcher implements Disposable {
   /** Where file events cannot be had without harm (no watches left, another system), it polls, and says so. */
   static async open(databasePath: string, logger: Logger): Promise<Watcher> {
     try {
-      if (await provesHarmless()) return new Watcher(FileEvents.open(databasePath));
+      if (hasPreparedFileEvents(databasePath) || await provesHarmless()) {
+        return new Watcher(FileEvents.open(databasePath));
+      }
       logger.warn("Cannot watch the database files on this system, polling instead", { everyMs: POLL_MS });
     } catch (error) {
       logger.warn("Cannot watch the database files, polling instead", {

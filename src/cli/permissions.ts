@@ -14,44 +14,52 @@ export interface LockOptions {
   readonly home?: string | undefined;
 }
 
+/** How a command line is carried out by a program that is locked to it. */
+export interface Lock {
+  readonly permissions: Permissions;
+  /** The database that will be watched, which is to be prepared as a locked program cannot. */
+  readonly watched?: string;
+}
+
 const NOTHING: Permissions = { read: [], write: [], net: [], env: [], sys: [], run: [] };
 
 /**
  * What a command line asks for. One that cannot be understood, or whose configuration is not valid, may read that: it is the
  * locked program that says what is wrong.
  */
-export async function permissionsFor(args: readonly string[], options: LockOptions): Promise<Permissions> {
+export async function planLock(args: readonly string[], options: LockOptions): Promise<Lock> {
   try {
     const command = parseCommand(args);
     return "choice" in command ? await withConfig(command, options) : withoutConfig(command);
   } catch (error) {
-    if (error instanceof UsageError) return NOTHING;
+    if (error instanceof UsageError) return { permissions: NOTHING };
     throw error;
   }
 }
 
-function withoutConfig(command: Command): Permissions {
-  return command.name === "init" ? { ...NOTHING, write: [resolve(command.path)] } : NOTHING;
+function withoutConfig(command: Command): Lock {
+  return { permissions: command.name === "init" ? { ...NOTHING, write: [resolve(command.path)] } : NOTHING };
 }
 
 async function withConfig(
   command: Extract<Command, { choice: ConfigChoice }>,
   options: LockOptions,
-): Promise<Permissions> {
+): Promise<Lock> {
   const { path, overrides } = command.choice;
   const sought = (path === undefined ? CONFIG_PATHS : [path]).map((each) => resolve(each));
   const folder = "output" in command ? [dirname(resolve(command.output))] : [];
   try {
     const { config } = await loadConfig({ overrides, ...path === undefined ? {} : { path } });
     const needed = configPermissions(config, options);
-    return {
+    const permissions = {
       ...needed,
       read: [...sought, ...needed.read, ...folder],
       write: [...needed.write, ...folder],
     };
+    return { permissions, ...command.name === "run" ? { watched: config.dbPath } : {} };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    return { ...NOTHING, read: sought, env: ["HARMONYLITE_*"], sys: ["hostname"] };
+    return { permissions: { ...NOTHING, read: sought, env: ["HARMONYLITE_*"], sys: ["hostname"] } };
   }
 }
 
