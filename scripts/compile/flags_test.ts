@@ -4,9 +4,10 @@ import { permissionFlags, quoteForShell } from "./flags.ts";
 const NOTHING = { read: [], write: [], net: [], env: [], sys: [], run: [] };
 
 Deno.test("what is not named is not allowed, and never asked for", () => {
-  assert.deepEqual(permissionFlags(NOTHING), ["--no-prompt"]);
+  assert.deepEqual(permissionFlags(NOTHING), ["--no-prompt", "--ignore-env"]);
   assert.deepEqual(permissionFlags({ ...NOTHING, read: ["/a b", "/c"], net: ["h:1"] }), [
     "--no-prompt",
+    "--ignore-env",
     "--allow-read=/a b,/c",
     "--allow-net=h:1",
   ]);

@@ -1,9 +1,7 @@
-import { visibleVariable } from "../lib/environment.ts";
 import { ConfigError, messageOf } from "../lib/errors.ts";
 import type { Config } from "./config.ts";
 import { findNotes } from "./notes.ts";
 import { type MachineName, parseSources } from "./parse.ts";
-import { ENTRIES } from "./schema.ts";
 import { findMistypedVariables, type Override, type Place } from "./sources.ts";
 
 /** Where a configuration is sought when none is named, in this order. */
@@ -32,7 +30,7 @@ export interface LoadedConfig {
 
 /** Flag over environment over file over default. Throws one ConfigError that holds every problem. */
 export async function loadConfig(options: LoadOptions = {}): Promise<LoadedConfig> {
-  const environment = options.environment ?? readEnvironment();
+  const environment = options.environment ?? Deno.env.toObject();
   const overrides = options.overrides ?? [];
   const file = options.path === undefined ? await search(options) : await readNamed(options.path);
   const knowsDatabase = environment["HARMONYLITE_DB_PATH"] || overrides.some(({ key }) => key === "db_path");
@@ -47,12 +45,6 @@ export async function loadConfig(options: LoadOptions = {}): Promise<LoadedConfi
     notes: [...findMistypedVariables(environment), ...findNotes(config)],
     locate,
   };
-}
-
-/** All variables; in a locked program, which may not see all, those that are settings. */
-function readEnvironment(): Readonly<Record<string, string>> {
-  if (Deno.permissions.querySync({ name: "env" }).state === "granted") return Deno.env.toObject();
-  return Object.fromEntries(ENTRIES.map(({ variable }) => [variable, visibleVariable(variable) ?? ""]));
 }
 
 interface ConfigFile {

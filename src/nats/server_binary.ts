@@ -1,5 +1,4 @@
 import { dirname, resolve } from "node:path";
-import { visibleVariable } from "../lib/environment.ts";
 import { HarmonyLiteError, messageOf } from "../lib/errors.ts";
 import { findProgram } from "../lib/programs.ts";
 import { unpackServer } from "./server_inside.ts";
@@ -117,13 +116,13 @@ export async function findNatsServer(options: FindNatsServerOptions = {}): Promi
  * `$XDG_CACHE_HOME/harmonylite`, else `~/.cache/harmonylite`, else in the current folder: never in one that everybody
  * may write to, as programs are run from it.
  */
-export function defaultCacheDir(env: (name: string) => string | undefined = visibleVariable): string {
+export function defaultCacheDir(env: (name: string) => string | undefined = Deno.env.get): string {
   const base = env("XDG_CACHE_HOME") || (env("HOME") ? `${env("HOME")}/.cache` : env("LOCALAPPDATA"));
   return `${base || ".cache"}/harmonylite`;
 }
 
 function contextOf(options: FindNatsServerOptions): Context {
-  const machine = options.machine ?? { env: visibleVariable, releases: RELEASES };
+  const machine = options.machine ?? { env: (name) => Deno.env.get(name), releases: RELEASES };
   return {
     cacheDir: resolve(options.cacheDir ?? defaultCacheDir(machine.env)), // Go takes absolute paths only.
     env: machine.env,
