@@ -8,13 +8,7 @@ import { CONFIG_PATHS, loadConfig } from "../src/config/load.ts";
 import { HarmonyLiteError, messageOf } from "../src/lib/errors.ts";
 import { findNatsServer } from "../src/nats/server_binary.ts";
 import { permissionFlags, V8_FLAG } from "./compile/flags.ts";
-import {
-  COMPILE_HELP,
-  type CompileOptions,
-  parseCompileOptions,
-  type Target,
-  TARGETS,
-} from "./compile/options.ts";
+import { COMPILE_HELP, type CompileOptions, parseCompileOptions } from "./compile/options.ts";
 import { digestOf, writePortable } from "./compile/portable.ts";
 import { runToEnd } from "./compile/run_to_end.ts";
 
@@ -55,21 +49,11 @@ async function bundle(folder: string): Promise<void> {
   ], { cwd: ROOT });
 }
 
-async function buildPortable(stage: string, { output, target }: CompileOptions): Promise<void> {
-  const runtime = target === Deno.build.target ? Deno.execPath() : await fetchRuntime(target);
+async function buildPortable(stage: string, options: CompileOptions): Promise<void> {
+  const { output, target, runtime = Deno.execPath() } = options;
   await Deno.copyFile(runtime, `${stage}/harmonylite`);
   await Deno.chmod(`${stage}/harmonylite`, 0o755);
   await writePortable(output, stage, { version: manifest.version, target });
-}
-
-/** Deno for another machine, from npm, which checks what it downloads. */
-async function fetchRuntime(target: Target): Promise<string> {
-  const folder = await Deno.makeTempDir({ prefix: "harmonylite-deno-" });
-  await runToEnd("npm", [
-    ...["install", "--force", "--no-save", "--ignore-scripts", "--prefix", folder],
-    `${TARGETS[target].npm}@${Deno.version.deno}`,
-  ]);
-  return `${folder}/node_modules/${TARGETS[target].npm}/deno`;
 }
 
 async function buildCompiled(stage: string, options: CompileOptions): Promise<void> {

@@ -1,14 +1,14 @@
 import { parseArgs } from "node:util";
 
-/** What can be built for; the first part of the name is that of a machine in npm's packages of Deno. */
-export const TARGETS = {
-  "x86_64-unknown-linux-gnu": { npm: "@deno/linux-x64-glibc", go: "linux-amd64" },
-  "aarch64-unknown-linux-gnu": { npm: "@deno/linux-arm64-glibc", go: "linux-arm64" },
-  "x86_64-apple-darwin": { npm: "@deno/darwin-x64", go: "darwin-amd64" },
-  "aarch64-apple-darwin": { npm: "@deno/darwin-arm64", go: "darwin-arm64" },
-} as const;
+/** What can be built for. */
+const TARGETS = [
+  "x86_64-unknown-linux-gnu",
+  "aarch64-unknown-linux-gnu",
+  "x86_64-apple-darwin",
+  "aarch64-apple-darwin",
+] as const;
 
-export type Target = keyof typeof TARGETS;
+type Target = typeof TARGETS[number];
 
 export interface CompileOptions {
   /** Undefined: the usual places. Not used by the portable file, which reads it at each start. */
@@ -18,20 +18,24 @@ export interface CompileOptions {
   readonly portable: boolean;
   /** The server to put inside; undefined: found or fetched, as the tests do, for this machine alone. */
   readonly natsServer: string | undefined;
+  /** The Deno to put into the portable file; undefined: the one that runs this. */
+  readonly runtime: string | undefined;
 }
 
 export const COMPILE_HELP = `Builds the program as one file, with nats-server inside.
 
-usage: deno task compile [--config FILE] [--portable] [--target T] [--output FILE] [--nats-server FILE]
+usage: deno task compile [--config FILE] [--portable] [--target T] [--output FILE] [--nats-server FILE] [--runtime FILE]
 
   --config FILE       lock the executable to what this configuration asks for; else ./config.toml, then
                       /etc/harmonylite/config.toml
   --portable          a self-extracting file with the Deno runtime that runs this, for Linux: it reads the
                       configuration at each start and locks itself to that
-  --target T          ${Object.keys(TARGETS).join(", ")}; default: this machine
+  --target T          ${TARGETS.join(", ")}; default: this machine
   --output FILE       default: ./harmonylite
   --nats-server FILE  the nats-server to put inside, which a target other than this machine needs; default: the
                       one that NATS_SERVER names, one on PATH, in the cache, or fetched
+  --runtime FILE      the \`deno\` to put into the portable file, which a target other than this machine needs;
+                      default: the one that runs this
 
 Without --portable the runtime base \`denort\` is downloaded from dl.deno.land, or taken from where DENORT_BIN
 says.`;
@@ -50,12 +54,13 @@ export function parseCompileOptions(
       target: { type: "string", default: host },
       output: { type: "string", default: "harmonylite" },
       "nats-server": { type: "string" },
+      runtime: { type: "string" },
     },
   });
   if (values.help) return "help";
   const { config, portable, target, output } = values;
   if (!isTarget(target)) {
-    throw new Error(`Cannot build for "${target}": the targets are ${Object.keys(TARGETS).join(", ")}`);
+    throw new Error(`Cannot build for "${target}": the targets are ${TARGETS.join(", ")}`);
   }
   if (portable && !target.includes("linux")) {
     throw new Error("Cannot build --portable for another system than Linux");
@@ -63,15 +68,15 @@ export function parseCompileOptions(
   if (portable && config !== undefined) {
     throw new Error("Cannot use --config with --portable: that file reads its configuration at each start");
   }
-  const natsServer = values["nats-server"];
-  if (target !== host && natsServer === undefined) {
-    throw new Error(
-      `Cannot build for ${target} without --nats-server: the one of this machine does not run there`,
-    );
+  const { runtime, "nats-server": natsServer } = values;
+  if (runtime !== undefined && !portable) throw new Error("Cannot use --runtime without --portable");
+  if (target !== host && (natsServer === undefined || portable && runtime === undefined)) {
+    const needed = portable ? "--nats-server and --runtime" : "--nats-server";
+    throw new Error(`Cannot build for ${target} without ${needed}: what this machine has does not run there`);
   }
-  return { config, target, output, portable, natsServer };
+  return { config, target, output, portable, natsServer, runtime };
 }
 
 function isTarget(name: string): name is Target {
-  return Object.hasOwn(TARGETS, name);
+  return TARGETS.some((target) => target === name);
 }

@@ -44,6 +44,9 @@ const NATS_PORT = 4222;
 /** Where machines of AWS, and its containers, are told their secrets. */
 const AWS_METADATA_HOSTS = ["169.254.169.254:80", "169.254.170.2:80"];
 
+/** What the library of AWS asks before it does anything. */
+const AWS_SYSTEM_FACTS = ["homedir", "osRelease"];
+
 /** What the commands of the program need for a configuration, beside reading the configuration itself. */
 export function permissionsOf(config: Config, context: PermissionContext): Permissions {
   const files = filesInUse(config);
@@ -68,7 +71,7 @@ export function permissionsOf(config: Config, context: PermissionContext): Permi
     ]),
     env: ["HARMONYLITE_*", ...hasServer ? ["NATS_SERVER"] : [], ...findsAwsSecrets ? ["AWS_*", "HOME"] : []],
     // Node's file functions ask who we are before they say whether a file is open to us.
-    sys: ["hostname", "uid", "gid"],
+    sys: ["hostname", "uid", "gid", ...config.snapshot.store === "s3" ? AWS_SYSTEM_FACTS : []],
     run: hasServer ? [context.natsServer] : [],
   };
 }

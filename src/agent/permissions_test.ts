@@ -122,6 +122,7 @@ Deno.test("S3 without keys may look where AWS keeps them, and a bucket may be pa
   );
   assert.deepEqual(s3.read, ["/data", "/home/h/.aws"]);
   assert.deepEqual(s3.env, ["HARMONYLITE_*", "AWS_*", "HOME"]);
+  assert.deepEqual(s3.sys, ["hostname", "uid", "gid", "homedir", "osRelease"]);
   assert.ok(s3.net.includes("b.s3.eu-west-1.amazonaws.com:443"));
   assert.ok(s3.net.includes("169.254.169.254:80"));
 });

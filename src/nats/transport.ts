@@ -96,7 +96,9 @@ export async function connectSturdily(options: ConnectionOptions): Promise<NatsC
   setTransportFactory({ factory, dnsResolveFn: resolveHost });
   try {
     const connection = await NatsConnectionImpl.connect({ ...options, ignoreClusterUpdates: true });
-    if (!options.ignoreClusterUpdates) learnServers(connection as NatsConnectionImpl);
+    // A locked program cannot reach those that it was not given.
+    const mayReachOthers = Deno.permissions.querySync({ name: "net" }).state === "granted";
+    if (!options.ignoreClusterUpdates && mayReachOthers) learnServers(connection as NatsConnectionImpl);
     return connection;
   } catch (error) {
     const alert = socketErrors.find(({ message }) => /alert|certificate/i.test(message));
