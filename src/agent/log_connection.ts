@@ -1,5 +1,6 @@
 import { lockHolder } from "../capture/process_lock.ts";
 import { type Config, sharedPrefix } from "../config/config.ts";
+import type { NatsDesk } from "../doctor/patient.ts";
 import { Backoff } from "../lib/backoff.ts";
 import { HarmonyLiteError, StreamError } from "../lib/errors.ts";
 import { sleep } from "../lib/sleep.ts";
@@ -10,6 +11,7 @@ import { REGISTRY_BUCKET, SchemaRegistry } from "../schema/registry.ts";
 import { LEASE_BUCKET } from "../snapshot/lease.ts";
 import { openStore } from "../snapshot/open_store.ts";
 import type { SnapshotStore } from "../snapshot/store.ts";
+import { JetStreamInspector } from "../stream/inspection.ts";
 import { JetStreamKeyValue } from "../stream/jetstream_key_value.ts";
 import { JetStreamLog } from "../stream/jetstream_log.ts";
 import type { BucketSettings, KeyValueStore } from "../stream/key_value.ts";
@@ -63,6 +65,52 @@ export async function connectNode(config: Config, options: ConnectLogOptions): P
 /** Connects a command that works beside the running node. Rejects when there is none, or no server lets us in. */
 export async function connectBeside(config: Config, options: ConnectLogOptions): Promise<LogConnection> {
   return await connectLog(config, urlsBeside(config), options);
+}
+
+/** How long a command that only looks waits for a server. */
+const LOOK_TIMEOUT_MS = 10_000;
+
+/** What a command works with that only looks. */
+export interface LookingDesk extends Omit<NatsDesk, "findNodes" | "askNodes">, AsyncDisposable {
+  readonly peers: Peers;
+  readonly connection: Awaited<ReturnType<typeof connectToNats>>;
+}
+
+/** Connects a command that only looks: at once or not at all, and without making anything. Rejects as {@link connectBeside} does. */
+export async function connectToLook(config: Config, signal: AbortSignal): Promise<LookingDesk> {
+  await using stack = new AsyncDisposableStack();
+  const limit = AbortSignal.timeout(LOOK_TIMEOUT_MS);
+  const options = { ...natsOptions(config, urlsBeside(config)), connectRetries: 1 };
+  const connection = await connectToNats(options, { signal: AbortSignal.any([signal, limit]) }).catch(
+    (error) => {
+      if (!limit.aborted || signal.aborted) throw error;
+      throw new StreamError(
+        "NOT_CONNECTED",
+        `Failed to connect to NATS: no answer within ${LOOK_TIMEOUT_MS / 1000} s`,
+        {
+          transient: true,
+          hint: "Check that nats-server runs, that [nats] urls name it and that no firewall is between.",
+        },
+      );
+    },
+  );
+  stack.defer(() => connection.close());
+  const inspector = stack.use(new JetStreamInspector(connection, streamSettings(config)));
+  const registry = stack.use(new JetStreamKeyValue(connection, bucketSettings(config, REGISTRY_BUCKET)));
+  const instances = stack.use(new JetStreamKeyValue(connection, bucketSettings(config, NODES_BUCKET)));
+  const peers = new NatsPeers(connection, config.nats.subjectPrefix);
+  const rttMs = await connection.rtt();
+  const owned = stack.move();
+  return {
+    connection,
+    server: connection.getServer(),
+    rttMs,
+    inspector,
+    peers,
+    registry,
+    instances,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
 }
 
 /** The configured servers, or a server of the node's own, which runs until the stack is disposed. */

@@ -247,7 +247,18 @@ function adoptDropped(database: Database, { name, columns }: FollowedTable, hist
 }
 
 /** Drops our triggers that are not as they should be, creates those that are missing; names the tables concerned. */
-function layTriggers(database: Database, tables: FollowedTable[]): string[] {
+function layTriggers(database: Database, tables: readonly FollowedTable[]): string[] {
+  const { drop, create } = planTriggers(database, tables);
+  for (const name of drop) database.exec(`DROP TRIGGER ${quote(name)}`);
+  for (const { sql } of create) database.exec(sql);
+  return [...new Set(create.map(({ table }) => table.name))];
+}
+
+/** What has to be done so that the triggers are as they should be; reads only. */
+export function planTriggers(
+  database: Database,
+  tables: readonly FollowedTable[],
+): { readonly drop: readonly string[]; readonly create: readonly PlannedTrigger[] } {
   const there = readTriggers(database);
   const wanted = tables.flatMap((table) =>
     [...captureTriggers(table)].map(([name, sql]) => ({ name, sql, table }))
@@ -256,12 +267,16 @@ function layTriggers(database: Database, tables: FollowedTable[]): string[] {
   const right = new Set(
     wanted.filter(({ name, sql }) => there.get(name) === sql && !overtaken.has(name)).map(({ name }) => name),
   );
-  for (const name of there.keys()) {
-    if (!right.has(name)) database.exec(`DROP TRIGGER ${quote(name)}`);
-  }
-  const missing = wanted.filter(({ name }) => !right.has(name));
-  for (const { sql } of missing) database.exec(sql);
-  return [...new Set(missing.map(({ table }) => table.name))];
+  return {
+    drop: [...there.keys()].filter((name) => !right.has(name)),
+    create: wanted.filter(({ name }) => !right.has(name)),
+  };
+}
+
+interface PlannedTrigger {
+  readonly name: string;
+  readonly sql: string;
+  readonly table: FollowedTable;
 }
 
 /**

@@ -2,7 +2,8 @@ import { HarmonyLiteError } from "../lib/errors.ts";
 import { redactor } from "../lib/redact.ts";
 import { check } from "./check.ts";
 import { cleanup } from "./cleanup.ts";
-import { type Command, parseCommand, UsageError } from "./command.ts";
+import { type Command, UsageError } from "./command.ts";
+import { parseCommand } from "./parse_command.ts";
 import { renderHelp } from "./help.ts";
 import { init } from "./init.ts";
 import { EXIT, type Io } from "./io.ts";
@@ -42,6 +43,10 @@ async function execute(command: Command, io: Io): Promise<number | void> {
       return await (await import("./schema.ts")).schema(command, io);
     case "conflicts":
       return await (await import("./conflicts.ts")).conflicts(command, io);
+    case "doctor":
+      return await (await import("./doctor.ts")).doctor(command, io);
+    case "ids":
+      return await (await import("./ids.ts")).ids(command, io);
     case "init":
       return await init(command, io);
     case "version":

@@ -22,7 +22,8 @@ function renderOverview(): string {
     "Every setting can also come from the environment: HARMONYLITE_DB_PATH, HARMONYLITE_NATS_URLS.",
     "An option beats the environment, the environment beats the file.",
     "",
-    "Exit codes: 0 done, 1 failed or invalid configuration, 2 command line not understood, 130 interrupted.",
+    "Exit codes: 0 done, 1 failed or invalid configuration, 2 command line not understood, 3 done but not all is well",
+    "(doctor has a warning, verify could not compare everything), 130 interrupted.",
     "Ctrl-C or SIGTERM ends in good order, a second one at once.",
     "",
   ].join("\n");
@@ -50,7 +51,7 @@ function renderOptions(names: readonly string[]): string[] {
 
 function usageOf(name: CommandName): string {
   if (name === "init") return "init [FILE]";
-  if (name === "conflicts" || name === "snapshot" || name === "schema") return `${name} [ACTION]`;
+  if (["conflicts", "ids", "schema", "snapshot"].includes(name)) return `${name} [ACTION]`;
   return name === "help" ? "help [COMMAND]" : name;
 }
 

@@ -14,10 +14,12 @@ const WITH_CONFIG = [
   "stop",
   "status",
   "check",
+  "doctor",
   "verify",
   "snapshot",
   "schema",
   "conflicts",
+  "ids",
   "cleanup",
 ] as const;
 
@@ -64,6 +66,14 @@ export const OPTIONS: Readonly<Record<string, Option>> = {
     help: "Go on when pending changes cannot be sent: they are lost.",
   },
   repair: { commands: ["verify"], help: "Give each row that differs its higher version, on whichever node." },
+  fix: { commands: ["doctor"], help: "Put right what is safe to put right, and look again." },
+  bundle: {
+    value: "FILE",
+    commands: ["doctor"],
+    help: "Write an archive (.tar.gz) for those who help, secrets removed.",
+  },
+  first: { value: "N", commands: ["ids"], help: "First id of this node; default: a range by its node_id." },
+  last: { value: "N", commands: ["ids"], help: "Last id of this node." },
   table: { value: "NAME", commands: ["conflicts"], help: "Show those of this table." },
   limit: {
     value: "N",
@@ -84,7 +94,10 @@ export const OPTIONS: Readonly<Record<string, Option>> = {
   output: { value: "FILE", commands: ["snapshot"], help: "Write the snapshot to this file." },
   cluster: { commands: ["schema"], help: "Ask the schema registry for those of the other nodes too." },
   watch: { commands: ["status"], help: "Show it anew each second until Ctrl-C." },
-  json: { commands: ["status", "verify", "snapshot", "schema", "conflicts"], help: "For programs." },
+  json: {
+    commands: ["status", "doctor", "verify", "snapshot", "schema", "conflicts", "ids"],
+    help: "For programs.",
+  },
   replace: { commands: ["conflicts"], help: "Delete rows that hold UNIQUE values of the row to put back." },
   force: { commands: ["init", "snapshot"], help: "Write over a file that exists." },
 };

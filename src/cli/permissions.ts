@@ -5,7 +5,8 @@ import type { Config } from "../config/config.ts";
 import { CONFIG_PATHS, loadConfig } from "../config/load.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { unpackedServerPath } from "../nats/server_inside.ts";
-import { type Command, type ConfigChoice, parseCommand, UsageError } from "./command.ts";
+import { type Command, type ConfigChoice, UsageError } from "./command.ts";
+import { parseCommand } from "./parse_command.ts";
 
 /** Where the program is locked to, beside the configuration. */
 export interface LockOptions {

@@ -1,7 +1,8 @@
 import { ConfigError, messageOf } from "../lib/errors.ts";
 import type { Config } from "./config.ts";
 import { findNotes } from "./notes.ts";
-import { type MachineName, parseSources } from "./parse.ts";
+import { inspectSources, type MachineName } from "./parse.ts";
+import { invalidConfiguration, type Problem } from "./problem.ts";
 import { findMistypedVariables, type Override, type Place } from "./sources.ts";
 
 /** Where a configuration is sought when none is named, in this order. */
@@ -28,22 +29,54 @@ export interface LoadedConfig {
   readonly locate: (key: string) => Place;
 }
 
+/** What is there of a configuration that may be broken. */
+export interface InspectedConfig extends LoadedConfig {
+  /** The file's text, as it stands. */
+  readonly text: string | undefined;
+  readonly problems: readonly Problem[];
+}
+
 /** Flag over environment over file over default. Throws one ConfigError that holds every problem. */
 export async function loadConfig(options: LoadOptions = {}): Promise<LoadedConfig> {
-  const environment = options.environment ?? Deno.env.toObject();
-  const overrides = options.overrides ?? [];
+  const { text: _, problems, ...loaded } = assemble(await findFile(options), options);
+  if (problems.length > 0) throw invalidConfiguration(problems);
+  return loaded;
+}
+
+/** Likewise with all that is wrong: settings that cannot be read hold their default, else nothing. */
+export async function inspectConfig(options: LoadOptions = {}): Promise<InspectedConfig> {
+  try {
+    return assemble(await findFile(options), options);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const where = options.path ?? "configuration";
+    const inspected = assemble(undefined, options);
+    return { ...inspected, problems: [{ where, line: 0, key: "", text: error.message }] };
+  }
+}
+
+/** Undefined when environment and command line say enough. */
+async function findFile(options: LoadOptions): Promise<ConfigFile | undefined> {
+  const { overrides = [], environment = Deno.env.toObject() } = options;
   const file = options.path === undefined ? await search(options) : await readNamed(options.path);
   const knowsDatabase = environment["HARMONYLITE_DB_PATH"] || overrides.some(({ key }) => key === "db_path");
   if (file === undefined && !knowsDatabase) throw noConfiguration(options.searchPaths ?? CONFIG_PATHS);
-  const { config, locate } = parseSources(
+  return file;
+}
+
+function assemble(file: ConfigFile | undefined, options: LoadOptions): InspectedConfig {
+  const { overrides = [], environment = Deno.env.toObject() } = options;
+  const { config, locate, problems } = inspectSources(
     { environment, overrides, ...file === undefined ? {} : { file } },
     { workingDirectory: Deno.cwd(), machine: () => nameMachine() },
   );
   return {
     config,
     file: file?.name,
+    text: file?.text,
     notes: [...findMistypedVariables(environment), ...findNotes(config)],
     locate,
+    problems,
   };
 }
 

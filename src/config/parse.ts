@@ -27,15 +27,27 @@ export interface ParsedConfig {
   readonly locate: (key: string) => Place;
 }
 
-/**
- * The settings of all sources together. Throws one ConfigError that holds every problem. Reads nothing but its arguments.
- */
-export function parseSources(sources: Sources, surroundings: Surroundings): ParsedConfig {
+/** What could be read, and all that is wrong. A setting with a problem holds its default, else nothing. */
+export interface InspectedSources extends ParsedConfig {
+  readonly problems: readonly Problem[];
+}
+
+/** The settings of all sources together, whatever is wrong with them. Reads nothing but its arguments. */
+export function inspectSources(sources: Sources, surroundings: Surroundings): InspectedSources {
   const { values, problems, locate } = readSources(sources);
   const config = build(values, surroundings);
   const broken = findBrokenRules(config, (key) => values.has(key));
-  const all: Problem[] = [...problems, ...broken.map((rule) => ({ ...locate(rule.key), ...rule }))];
-  if (all.length > 0) throw invalidConfiguration(all);
+  return {
+    config,
+    locate,
+    problems: [...problems, ...broken.map((rule) => ({ ...locate(rule.key), ...rule }))],
+  };
+}
+
+/** Likewise, but throws one ConfigError that holds every problem. */
+export function parseSources(sources: Sources, surroundings: Surroundings): ParsedConfig {
+  const { config, locate, problems } = inspectSources(sources, surroundings);
+  if (problems.length > 0) throw invalidConfiguration(problems);
   return { config, locate };
 }
 
@@ -45,7 +57,7 @@ export function parseConfig(text: string, workingDirectory = "/"): Config {
   return parseSources({ file: { name: "config.toml", text } }, { workingDirectory, machine }).config;
 }
 
-/** Settings that could not be read hold their default, else nothing; the caller throws then. */
+/** Settings that could not be read hold their default, else nothing. */
 function build(values: ReadonlyMap<string, unknown>, surroundings: Surroundings): Config {
   const complete = new Map(
     ENTRIES.map(({ key, setting }) => [key, values.get(key) ?? setting.default ?? ""]),

@@ -32,11 +32,16 @@ const SQLITE_MAGIC = "SQLite format 3\0";
  * Not for a process that has the database open: closing any handle of a file drops the locks that SQLite holds on it.
  */
 export async function judgeDatabase(path: string): Promise<string | undefined> {
-  const wrong = await judgeFile(path, constants.R_OK | constants.W_OK) ?? await judgeFolder(dirname(path));
+  const wrong = await judgeDatabaseAccess(path);
   if (wrong !== undefined) return wrong;
   const header = await readHeader(path);
   if (header === "" || header === SQLITE_MAGIC) return undefined;
   return `"${path}" is not a SQLite database, or an encrypted one, which cannot be replicated`;
+}
+
+/** What keeps this user from working with the file, or undefined. Opens nothing. */
+export async function judgeDatabaseAccess(path: string): Promise<string | undefined> {
+  return await judgeFile(path, constants.R_OK | constants.W_OK) ?? await judgeFolder(dirname(path));
 }
 
 function isUsed(config: Config, entry: SchemaEntry): boolean {

@@ -55,9 +55,30 @@ const DEFINITIONS: Readonly<Record<string, string>> = {
 /** Creates what is missing, and names it; inside a write transaction. */
 export function createOwnTables(database: Database): string[] {
   requireNames(database, Object.keys(DEFINITIONS));
-  const missing = Object.entries(DEFINITIONS).filter(([name]) => !hasTable(database, name));
-  for (const [name, columns] of missing) database.exec(`CREATE TABLE ${quote(name)} (${columns})`);
-  return missing.map(([name]) => name);
+  const missing = missingOwnTables(database);
+  for (const name of missing) database.exec(`CREATE TABLE ${quote(name)} (${DEFINITIONS[name]})`);
+  return missing;
+}
+
+/** Of the tables that exist once for each database. */
+export function missingOwnTables(database: Database): string[] {
+  return Object.keys(DEFINITIONS).filter((name) => !hasTable(database, name));
+}
+
+/**
+ * Runs `work` with a schema history of the connection's own, which stands before that of the database and is forgotten: so a
+ * connection that may not write can try what adds to the history.
+ */
+export function withShadowHistory<T>(database: Database, work: () => T): T {
+  const name = `temp.${quote(SCHEMA_HISTORY)}`;
+  const exists = hasTable(database, SCHEMA_HISTORY);
+  database.exec(`CREATE TABLE ${name} (${DEFINITIONS[SCHEMA_HISTORY]})`);
+  try {
+    if (exists) database.exec(`INSERT INTO ${name} SELECT * FROM main.${quote(SCHEMA_HISTORY)}`);
+    return work();
+  } finally {
+    database.exec(`DROP TABLE ${name}`);
+  }
 }
 
 /** The tables that exist for each followed table are told by the ends of their names. */

@@ -37,7 +37,7 @@ export const AUTHORIZER = constants as unknown as Readonly<
 /** How long a statement itself waits for a lock before the asynchronous retry takes over: the event loop stands still meanwhile. */
 const BUSY_TIMEOUT_MS = 5;
 /** How long opening waits for a lock: with a rollback journal a writer who makes no pause leaves short gaps only. */
-const OPEN_TIMEOUT_MS = 10_000;
+const OPEN_TIMEOUT_MS = 2_000;
 /** Pauses between attempts to get the write lock: first, and at most. */
 const BUSY_RETRY_MIN_MS = 1;
 const BUSY_RETRY_MAX_MS = 25;
@@ -56,6 +56,8 @@ const SQLITE_ERROR = 1;
 const SQLITE_BUSY = 5;
 const SQLITE_LOCKED = 6;
 const SQLITE_CORRUPT = 11;
+/** A journal that was left behind, and a connection that may not write. */
+const SQLITE_READONLY_ROLLBACK = 776;
 const SQLITE_TOOBIG = 18;
 const SQLITE_CONSTRAINT = 19;
 const SQLITE_MISMATCH = 20;
@@ -328,6 +330,19 @@ function explainOpenFailure(path: string, cause: unknown): DatabaseError {
       "NOT_A_DATABASE",
       `Cannot open the database "${path}": it is not a SQLite file, or it is encrypted`,
       { cause, hint: "Encrypted databases are not supported. The file was not touched." },
+    );
+  }
+  if (isBusy(cause)) {
+    return new DatabaseError("DATABASE_LOCKED", `Cannot open the database "${path}": it is locked`, {
+      cause,
+      hint: "Another process keeps everybody out: end its transaction, or its exclusive locking mode.",
+    });
+  }
+  if (cause instanceof Error && "errcode" in cause && cause.errcode === SQLITE_READONLY_ROLLBACK) {
+    return new DatabaseError(
+      "DATABASE_INTERRUPTED",
+      `Cannot read the database "${path}": its last transaction was interrupted, and has to be undone first`,
+      { cause, hint: "Start the application or the node: whoever may write undoes it." },
     );
   }
   return new DatabaseError("DATABASE_UNUSABLE", `Cannot open the database "${path}": ${messageOf(cause)}`, {

@@ -9,3 +9,13 @@ export function sqliteVersion(): string {
     db.close();
   }
 }
+
+/** What an application needs at least, as the triggers run in its SQLite. */
+export const MIN_SQLITE = "3.35.0";
+
+/** Whether one version is another or a newer one: `3.9.0` is older than `3.35`. */
+export function isAtLeast(version: string, wanted: string): boolean {
+  const [a, b] = [version, wanted].map((text) => text.split(".").map(Number)) as [number[], number[]];
+  const at = b.findIndex((part, index) => part !== (a[index] ?? 0));
+  return at === -1 || (a[at] ?? 0) > b[at]!;
+}

@@ -1,4 +1,10 @@
-import { type ApiError, JetStreamApiError, type StreamConfig, type StreamInfo } from "@nats-io/jetstream";
+import {
+  type ApiError,
+  type JetStreamAccountStats,
+  JetStreamApiError,
+  type StreamConfig,
+  type StreamInfo,
+} from "@nats-io/jetstream";
 import type { Requests } from "./requests.ts";
 
 const PREFIX = "$JS.API";
@@ -9,6 +15,11 @@ export class JetStreamApi {
 
   constructor(requests: Requests) {
     this.#requests = requests;
+  }
+
+  /** What the account has and may have of JetStream. */
+  accountInfo(signal: AbortSignal): Promise<JetStreamAccountStats> {
+    return this.#call("INFO", undefined, signal);
   }
 
   /**

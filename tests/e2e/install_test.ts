@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { parseCommand } from "../../src/cli/command.ts";
+import { parseCommand } from "../../src/cli/parse_command.ts";
 import { CONFIG_PATHS } from "../../src/config/load.ts";
 import { ENTRIES } from "../../src/config/schema.ts";
 import { findProgram } from "../../src/lib/programs.ts";

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { type Command, COMMANDS, parseCommand, UsageError } from "./command.ts";
+import { type Command, COMMANDS, UsageError } from "./command.ts";
+import { parseCommand } from "./parse_command.ts";
 import { OPTIONS } from "./options.ts";
 
 function parse(line: string): Command {
@@ -116,7 +117,7 @@ Deno.test("what cannot be understood is a usage error that names the nearest", (
   refuse("chekc", /Cannot understand "chekc": no such command; did you mean "check"\?/);
   refuse("--confg x", /Cannot understand "--confg": no such option; did you mean "--config"\?/);
   refuse("-unheard-of", /no such option$/);
-  refuse("doctor", /no such command$/);
+  refuse("docter", /no such command; did you mean "doctor"\?/);
   refuse("-x", /Cannot understand "--x"/);
   refuse("--config", /--config: it needs a value, --config FILE/);
   refuse("--config --verbose", /--config: it needs a value/);
@@ -228,4 +229,24 @@ Deno.test("a snapshot is saved, listed, verified, downloaded and restored by the
     "check --output a.db",
   ];
   for (const line of wrong) assert.throws(() => parse(line), UsageError, line);
+});
+
+Deno.test("the doctor and ids take their own options", () => {
+  const choice = { path: undefined, overrides: [] };
+  const plain = { name: "doctor", choice, json: false, fix: false, bundle: undefined };
+  assert.deepEqual(parse("doctor"), plain);
+  assert.deepEqual(parse("doctor --fix --json"), { ...plain, json: true, fix: true });
+  assert.deepEqual(parse("-doctor --bundle x.tar.gz"), { ...plain, bundle: "x.tar.gz" });
+  const range = { first: undefined, last: undefined };
+  assert.deepEqual(parse("ids"), { name: "ids", action: "list", choice, range, json: false });
+  assert.deepEqual(parse("ids set t --first 5 --last 9"), {
+    name: "ids",
+    action: "set",
+    choice,
+    range: { first: 5n, last: 9n },
+    table: "t",
+  });
+  assert.throws(() => parse("run --fix"), UsageError);
+  assert.throws(() => parse("ids set t --json"), UsageError);
+  assert.throws(() => parse("ids --first x --last 2"), UsageError);
 });
