@@ -7,7 +7,6 @@ import type { NodeStatus } from "../observe/node_status.ts";
 import { askForStatus } from "./cluster_status.ts";
 import { type DatabaseFacts, FactReader } from "./database_facts.ts";
 import { connectBeside, type LogConnection } from "./log_connection.ts";
-import { readNodeState } from "./node_state.ts";
 
 /** What can be told of a node, whether it runs or not, and of the cluster, whether NATS can be reached or not. */
 export interface StatusReport {
@@ -50,7 +49,7 @@ export class StatusReader implements AsyncDisposable {
     const holder = lockHolder(dbPath);
     const [{ facts, problem: factsProblem }, cluster] = await Promise.all([
       this.#facts.read(),
-      this.#cluster(holder !== undefined, signal),
+      this.#cluster(signal),
     ]);
     return {
       node: String(nodeId),
@@ -63,36 +62,18 @@ export class StatusReader implements AsyncDisposable {
     };
   }
 
-  async #cluster(
-    isRunning: boolean,
-    signal: AbortSignal,
-  ): Promise<Pick<StatusReport, "nodes" | "problem">> {
+  async #cluster(signal: AbortSignal): Promise<Pick<StatusReport, "nodes" | "problem">> {
     try {
-      const connection = await this.#connect(isRunning, signal);
-      if (connection) return { nodes: await askForStatus(connection.peers, signal), problem: undefined };
-      return { nodes: [], problem: "The NATS server of this node does not run" };
+      // What is lost may be back at another port.
+      if (this.#connection?.link.connected === false) await this.#disconnect();
+      const options = { signal, logger: silentLogger, onlyAsks: true };
+      this.#connection ??= await connectBeside(this.#config, options);
+      return { nodes: await askForStatus(this.#connection.peers, signal), problem: undefined };
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof HarmonyLiteError)) throw error;
       return { nodes: [], problem: error.message };
     }
-  }
-
-  /** A server of the node's own runs with it: what a crashed one has left in its file says nothing. */
-  async #connect(isRunning: boolean, signal: AbortSignal): Promise<LogConnection | undefined> {
-    const { nats: { urls }, dbPath } = this.#config;
-    const ownServer = isRunning ? readNodeState(dbPath)?.natsServer?.url : undefined;
-    if (urls.length === 0 && ownServer === undefined) {
-      await this.#disconnect();
-      return undefined;
-    }
-    // What is lost may be back at another port.
-    if (this.#connection && !this.#connection.link.connected) await this.#disconnect();
-    return this.#connection ??= await connectBeside(this.#config, {
-      signal,
-      logger: silentLogger,
-      onlyAsks: true,
-    });
   }
 
   async #disconnect(): Promise<void> {

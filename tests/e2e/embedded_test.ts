@@ -46,6 +46,9 @@ Deno.test("a node alone needs no other server, and leaves none behind, however i
   await using verify = node.command(["verify"]);
   assert.equal(await verify.exited, 3, verify.log.tail());
   assert.ok(verify.output.has("No other node answers"));
+  await using asked = node.command(["status"]);
+  assert.equal(await asked.exited, 0, asked.log.tail());
+  assert.ok(asked.output.has(/NATS +connected to \S+ for .*, its own server$/), asked.output.tail());
 
   // The server crashes: it is back, on its port, and so is the node.
   Deno.kill(server.process, "SIGKILL");
@@ -61,6 +64,12 @@ Deno.test("a node alone needs no other server, and leaves none behind, however i
   await using forsaken = node.command(["verify"]);
   assert.equal(await forsaken.exited, 1);
   assert.ok(forsaken.log.has("the node does not run"), forsaken.log.tail());
+  await using late = node.command(["status"]);
+  assert.equal(await late.exited, 1, late.log.tail());
+  assert.ok(
+    late.output.has("Cannot find the NATS server of node 1: the node does not run"),
+    late.output.tail(),
+  );
   await node.sql("INSERT INTO notes VALUES (3, 'three');");
   await node.start();
   await converge([node]);
