@@ -1,3 +1,4 @@
+import { V8_FLAG } from "../../scripts/compile/flags.ts";
 import { startProcess, type TestProcess } from "./process.ts";
 
 /** The folder of this checkout, with a slash at its end. */
@@ -25,12 +26,13 @@ export interface NodeOptions {
   readonly program?: readonly string[];
 }
 
-/** How the program is started from this checkout. */
+/** How the program is started from this checkout, with the memory of the executable. */
 export const CHECKOUT_PROGRAM: readonly string[] = [
   Deno.execPath(),
   "run",
   "-A",
   "--frozen",
+  V8_FLAG,
   `${ROOT}main.ts`,
 ];
 
