@@ -41,7 +41,7 @@ async function judgeTable(patient: Patient, table: string, signal: AbortSignal):
     const found = await patient.read(
       (database) =>
         database.count(
-          "SELECT countText(*) FROM (SELECT 1 FROM pragma_foreign_key_check(?) LIMIT ?)",
+          "SELECT count(*) FROM (SELECT 1 FROM pragma_foreign_key_check(?) LIMIT ?)",
           table,
           BigInt(MAX_COUNTED),
         ),

@@ -11,7 +11,7 @@ export const overridden: Check = {
   run: async (patient, signal) => {
     const rows = await patient.readOwn(CONFLICT_LOG, (database) =>
       database.all(
-        `SELECT table_name, countText(*), sum(created_at > ?) FROM ${
+        `SELECT table_name, count(*), sum(created_at > ?) FROM ${
           quote(CONFLICT_LOG)
         } GROUP BY table_name ORDER BY 3 DESC`,
         BigInt(Date.now() - RECENT_MS),

@@ -33,7 +33,7 @@ export const pending: Check = {
 };
 
 function readPending(database: Database): { waiting: number; ageMs: number | undefined } {
-  const waiting = database.count(`SELECT countText(*) FROM ${quote(GLOBAL_LOG)}`);
+  const waiting = database.count(`SELECT count(*) FROM ${quote(GLOBAL_LOG)}`);
   const [id, table] = database.get(
     `SELECT change_table_id, table_name FROM ${quote(GLOBAL_LOG)} ORDER BY id LIMIT 1`,
   ) ?? [];

@@ -9,7 +9,7 @@ export const quarantined: Check = {
   run: async (patient, signal) => {
     const rows = await patient.readOwn(QUARANTINE, (database) =>
       database.all(
-        `SELECT reason, countText(*), max(created_at), max(stream), max(sequence) FROM ${quote(QUARANTINE)}
+        `SELECT reason, count(*), max(created_at), max(stream), max(sequence) FROM ${quote(QUARANTINE)}
          GROUP BY reason ORDER BY 3 DESC`,
       ), signal);
     if (rows.length === 0) return ok("Nothing was put aside");
