@@ -6,8 +6,8 @@
  *     deno task test "dies with the process"   the tests whose name contains that
  *     deno task test --fail-fast               what begins with a dash goes to `deno test`
  *
- * With arguments only tests run, no checks. Test files run one after the other: the machine that runs this has two
- * cores, and tests with several processes and deadlines would disturb each other.
+ * With arguments only tests run, no checks. All tests run in two processes side by side, those that mostly wait for other
+ * processes in one; within each the files run one after the other, as tests set variables and look at what else runs.
  */
 import { findNatsServer } from "../src/nats/server_binary.ts";
 import { messageOf } from "../src/lib/errors.ts";
@@ -20,7 +20,9 @@ import { GATE_MARK, killStrays } from "./strays.ts";
 const ROOT = new URL("../", import.meta.url).pathname;
 const TEST_PATHS = ["src", "tests", "scripts"];
 /** Programs; deno takes the second for a test because of its name. */
-const NO_TESTS = "tests/bench,scripts/test.ts";
+const NO_TESTS = ["tests/bench", "scripts/test.ts"];
+/** Tests with processes alone: about half of the time. */
+const E2E = "tests/e2e";
 /** After this the gate stops whatever runs and fails. */
 const LIMIT_MS = 25 * 60_000;
 /** How long what the tests started may take to notice that they are over. */
@@ -99,19 +101,21 @@ class Gate {
   async #runTests(args: readonly string[]): Promise<void> {
     if (this.#signal.aborted) return;
     heading("tests");
-    const types = args.length === 0 ? ["--no-check"] : []; // The full run has checked them already.
-    const { code, lines } = await this.#deno("deno test", [
-      "test",
-      "-A",
-      "--frozen",
-      ...types,
-      ...testArguments(args),
+    if (args.length > 0) return await this.#runSome("deno test", testArguments(args));
+    // The full run has checked the types already.
+    await Promise.all([
+      this.#runSome("e2e", ["--no-check", E2E]),
+      this.#runSome("deno test", ["--no-check", `--ignore=${[...NO_TESTS, E2E]}`, ...TEST_PATHS]),
     ]);
+  }
+
+  async #runSome(name: string, args: readonly string[]): Promise<void> {
+    const { code, lines } = await this.#deno(name, ["test", "-A", "--frozen", ...args]);
     const counts = readSummary(lines);
     this.#counts.passed += counts.passed;
     this.#counts.failed += counts.failed;
     this.#counts.skipped += counts.skipped;
-    if (code !== 0 && counts.failed === 0) this.#fail(`deno test: exit code ${code}`);
+    if (code !== 0 && counts.failed === 0) this.#fail(`${name}: exit code ${code}`);
   }
 
   /** What tests start must end with them; a process that is left is a failure, and does not stay. */
@@ -132,7 +136,7 @@ class Gate {
       env: { [GATE_MARK]: this.#mark, NATS_SERVER: this.#natsServer },
       onLine: (line) => {
         lines.push(line);
-        say(line);
+        say(name === "e2e" ? `e2e │ ${line}` : line);
       },
     });
     const kill = (): void => void child[Symbol.asyncDispose]();
