@@ -33,13 +33,14 @@ export interface NodeOptions {
 }
 
 /**
- * Replicates one database until the signal is aborted, or until nothing has changed for `sleep_timeout`.
+ * Replicates one database until the signal is aborted, until `harmonylite stop` asks, or until nothing has changed for
+ * `sleep_timeout`.
  *
  * Order of the start: the process lock, so that nobody else works on this database; the newest snapshot in its place if
- * there is none, or a broken one; the watcher, which must bind to the
- * files before this process opens them; the database with its triggers, so that nothing is missed from now on, whatever
- * becomes of the schema; NATS, with a server of our own if no other is configured, which may take its time; then all streams to their ends, so that what is sent rests on what
- * is known; then what is pending is sent.
+ * there is none, or a broken one; the watcher, which must bind to the files before this process opens them; the database
+ * with its triggers, so that nothing is missed from now on, whatever becomes of the schema; NATS, with a server of our own
+ * if no other is configured, which may take its time; then all streams to their ends, so that what is sent rests on what is
+ * known; then what is pending is sent.
  */
 export async function runNode(config: Config, { signal, logger }: NodeOptions): Promise<void> {
   using lock = ProcessLock.acquire(config.dbPath);
