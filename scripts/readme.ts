@@ -25,14 +25,18 @@ export async function updateReadme(
   );
 }
 
-/** Replaces what is between two marks; they say to whoever edits the file that it is written by this program. */
+/**
+ * Replaces what is between two marks; they say to whoever edits the file that it is written by this program. The formatter
+ * leaves it alone: it would fill each cell with blanks up to the longest one of its column, some 8 kB of them.
+ */
 function replace(readme: string, name: string, source: string, table: string): string {
   const mark = `<!-- ${name}: written by \`deno task readme\`, edit ${source} instead -->`;
   const endMark = `<!-- /${name} -->`;
   const begin = onlyIndexOf(readme, mark);
   const end = onlyIndexOf(readme, endMark);
   if (begin > end) throw new Error(`Cannot update the README: "${endMark}" stands before "${mark}"`);
-  return `${readme.slice(0, begin + mark.length)}\n\n${table}\n${readme.slice(end)}`;
+  const kept = `<!-- deno-fmt-ignore-start -->\n\n${table}\n<!-- deno-fmt-ignore-end -->`;
+  return `${readme.slice(0, begin + mark.length)}\n${kept}\n${readme.slice(end)}`;
 }
 
 function renderMetricTable(): string {

@@ -22,7 +22,7 @@ Deno.test("a table in the README is replaced, and all that stands around it stay
       render: () => "| Key | Default |\n|---|---|\n| `new_key` | `[]` |\n",
     },
   });
-  assert.match(updated, /\| `new_key` \| `\[\]` {4}\|/);
+  assert.match(updated, /\n\| `new_key` \| `\[\]` \|\n/);
   assert.ok(!updated.includes("| `db_path`"));
   assert.equal(await updateReadme(updated), readme);
 });

@@ -78,15 +78,3 @@ Deno.test("containers are given settings and command lines that the program know
   assert.equal(image.get("HARMONYLITE_DB_PATH"), compose.get("HARMONYLITE_DB_PATH"));
   assert.match(read("compose.yaml"), /volumes: \["data-1:\/data"\]/);
 });
-
-Deno.test("every command line of the program in the README can be understood", () => {
-  const readme = Deno.readTextFileSync(`${ROOT}README.md`);
-  const blocks = [...readme.matchAll(/^```sh\n([\s\S]*?)^```/gm)].map(([, text]) => text!).join("");
-  const lines = blocks.split("\n").flatMap((line) => {
-    const found = /(?:^|sudo |-u harmonylite )(?:deno run -A main\.ts|harmonylite) +(.*?)(?: 2>.*| #.*)?$/
-      .exec(line);
-    return found ? [found[1]!] : [];
-  });
-  assert.ok(lines.length > 10, lines.join("\n"));
-  for (const line of lines) parseCommand(line.trim().split(/\s+/));
-});
