@@ -23,8 +23,6 @@ const NOT_RUN: Readonly<Record<string, string>> = {
   "deno task compile": "program_test builds and runs it; its options are parsed here",
   "./harmonylite version": "of the portable file: program_test",
   "./harmonylite run": "of the portable file: program_test",
-  "pip download": "fetches 60 MB from PyPI",
-  "unzip": "of what pip has fetched",
   "install -": "wants the user root, and changes the system",
   "useradd": "changes the users of the system",
   "chgrp": "wants that user",
