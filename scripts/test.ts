@@ -105,7 +105,7 @@ class Gate {
     // The full run has checked the types already.
     await Promise.all([
       this.#runSome("e2e", ["--no-check", E2E]),
-      this.#runSome("deno test", ["--no-check", `--ignore=${[...NO_TESTS, E2E]}`, ...TEST_PATHS]),
+      this.#runSome("deno test", ["--no-check", `--ignore=${NO_TESTS}`, "src", "scripts", ...otherTests()]),
     ]);
   }
 
@@ -159,6 +159,14 @@ function testArguments(args: readonly string[]): string[] {
   const paths = words.filter(exists);
   const filters = words.filter((word) => !exists(word)).map((word) => `--filter=${word}`);
   return [...options, ...filters, ...paths.length > 0 ? paths : [`--ignore=${NO_TESTS}`, ...TEST_PATHS]];
+}
+
+/** Named one by one: deno 2.9.6 does not ignore a folder when it is given three. */
+function otherTests(): string[] {
+  const folders = [...Deno.readDirSync(`${ROOT}tests`)].filter((entry) => entry.isDirectory);
+  return folders.map(({ name }) => `tests/${name}`).filter((path) =>
+    path !== E2E && !NO_TESTS.includes(path)
+  );
 }
 
 function exists(path: string): boolean {
