@@ -206,6 +206,12 @@ bind_address = "4222"
   );
 });
 
+Deno.test("a file that is no TOML is told as that, not as one that lacks what stands in it", () => {
+  assert.deepEqual(problemsOf('db_path = "a.db"\nnode_id =\n'), [
+    "2: is not valid TOML: invalid value (column 10)",
+  ]);
+});
+
 Deno.test("an unknown key is told with the nearest right one, or with where it belongs", () => {
   const unknown = (text: string): string | undefined => problemsOf(`db_path = "d"\n${text}`)[0];
   assert.equal(unknown("node-id = 1"), '2: node-id is not a known key; did you mean "node_id"?');

@@ -50,6 +50,7 @@ const BY_KEY: ReadonlyMap<string, SchemaEntry> = new Map(ENTRIES.map((entry) => 
 export function readSources(sources: Sources): Readings {
   const problems: Problem[] = [];
   const document = readFile(sources, problems);
+  const isRead = problems.length === 0;
   const locate = locator(sources, document);
   const given = new Map<string, Given>();
   walk(document.table, "", locate, given, problems);
@@ -58,7 +59,7 @@ export function readSources(sources: Sources): Readings {
     given.set(key, { value: fromText(key, text), where: option, line: 0 });
   }
   const placed = (key: string): Place => given.get(key) ?? locate(key);
-  return { values: judge(given, placed, problems), problems, locate: placed };
+  return { values: judge(given, placed, problems, isRead), problems, locate: placed };
 }
 
 /** How many letters of a variable's name may be wrong. */
@@ -172,13 +173,15 @@ function judge(
   given: ReadonlyMap<string, Given>,
   locate: (key: string) => Place,
   problems: Problem[],
+  isRead: boolean,
 ): Map<string, unknown> {
   const values = new Map<string, unknown>();
   for (const { key, setting } of ENTRIES) {
     const found = given.get(key);
     if (found === undefined) {
       if (setting.default !== undefined) values.set(key, setting.default);
-      else problems.push({ ...locate(key), key, text: "is required and not set" });
+      // A file that is no TOML may well have it.
+      else if (isRead) problems.push({ ...locate(key), key, text: "is required and not set" });
       continue;
     }
     const reading = setting.read(found.value);
