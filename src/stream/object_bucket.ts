@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { PubAck, StreamConfig } from "@nats-io/jetstream";
 import { ConnectionError, headers, type MsgHdrs, type NatsConnection, nuid } from "@nats-io/transport-node";
-import { messageOf, StreamError, WireError } from "../lib/errors.ts";
+import { StreamError, WireError } from "../lib/errors.ts";
 import { ChunkQueue } from "./chunk_queue.ts";
 import { JetStreamApi, parseAnswer, type StoredMessage } from "./jetstream_api.ts";
 import { Link } from "./link.ts";
@@ -276,13 +276,7 @@ export class ObjectBucket implements Disposable {
 
   async #publish(subject: string, data: Uint8Array, signal: AbortSignal, headers?: MsgHdrs): Promise<void> {
     const answer = await this.#requests.request(subject, data, { signal, ...headers && { headers } });
-    try {
-      parseAnswer<PubAck>(answer.string());
-    } catch (error) {
-      // Said of a new stream it means too few servers, but of a message that the server's store is full.
-      if (!isApiError(error, API_ERROR.insufficientResources)) throw error;
-      throw new StreamError("RESOURCE_LIMIT", messageOf(error), { transient: true, cause: error });
-    }
+    parseAnswer<PubAck>(answer.string());
   }
 
   #chunkSubject(id: string): string {

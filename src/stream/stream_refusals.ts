@@ -1,4 +1,5 @@
 import { StreamError } from "../lib/errors.ts";
+import { PREFIXES_HINT } from "./transience.ts";
 
 /** What ends the reading of a stream for good, in the same words from every adapter. */
 
@@ -27,9 +28,6 @@ export function subjectTaken(subject: string, stream: string): StreamError {
   return new StreamError(
     "SUBJECT_TAKEN",
     `Subject "${subject}" belongs to stream "${stream}" of another cluster`,
-    {
-      transient: false,
-      hint: "Give each cluster on one NATS account both a stream_prefix and a subject_prefix of its own.",
-    },
+    { transient: false, hint: PREFIXES_HINT },
   );
 }

@@ -12,7 +12,6 @@ import { messageOf, StreamError } from "../lib/errors.ts";
 
 /** Error codes of the JetStream API that something here depends on. */
 export const API_ERROR = {
-  insufficientResources: 10023,
   messageNotFound: 10037,
   streamNotFound: 10059,
   streamNameInUse: 10058,
@@ -33,6 +32,12 @@ const REPLICAS_HINT =
   "The stream wants more replicas than there are JetStream servers now; lower replication_log.replicas or start them.";
 const LIMIT_HINT = "Raise the JetStream limits of the account or the server, or free some of what it stores.";
 
+/** Two clusters on one account: names, or subjects, would meet. */
+export const PREFIXES_HINT =
+  "Give each cluster on one NATS account both a stream_prefix and a subject_prefix of its own.";
+const ROOM_HINT =
+  "JetStream has no room left: raise the limits of the server, or free some of what it stores. A new stream may also want more replicas than there are servers.";
+
 /**
  * Refusals of the JetStream API with a meaning for an operator, by code. Transient are those which heal without
  * this program being restarted: servers that join, limits and accounts that an operator changes.
@@ -40,13 +45,15 @@ const LIMIT_HINT = "Raise the JetStream limits of the account or the server, or 
 const API_VERDICTS: Readonly<Record<number, StreamVerdict>> = {
   10002: { code: "RESOURCE_LIMIT", transient: true, hint: LIMIT_HINT },
   10005: { code: "NO_PEERS", transient: true, hint: REPLICAS_HINT },
-  10023: { code: "NO_PEERS", transient: true, hint: REPLICAS_HINT },
+  // Said of a message: the server's store is full. Said of a new stream, by older servers: too few servers.
+  10023: { code: "RESOURCE_LIMIT", transient: true, hint: ROOM_HINT },
   10026: { code: "RESOURCE_LIMIT", transient: true, hint: LIMIT_HINT },
   10027: { code: "RESOURCE_LIMIT", transient: true, hint: LIMIT_HINT },
   10028: { code: "RESOURCE_LIMIT", transient: true, hint: LIMIT_HINT },
   10047: { code: "RESOURCE_LIMIT", transient: true, hint: LIMIT_HINT },
   10074: { code: "NO_PEERS", transient: true, hint: REPLICAS_HINT },
   10077: { code: "RESOURCE_LIMIT", transient: true, hint: "Check the disk of the server." },
+  10058: { code: "JETSTREAM_REFUSED", transient: false, hint: PREFIXES_HINT },
   10039: {
     code: "JETSTREAM_DISABLED",
     transient: true,

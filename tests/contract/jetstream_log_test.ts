@@ -127,6 +127,19 @@ Deno.test("a cluster with another stream_prefix but the same subjects is refused
   assert.deepEqual(await lab.streamNames(), ["changes-1", "changes-2"]);
 });
 
+Deno.test("a cluster with another subject_prefix but the same names is refused, and told to choose both", async () => {
+  await using lab = await JetStreamLab.start();
+  await using one = await lab.open();
+  await one.ensureStreams();
+  await using other = await lab.open({ subjectPrefix: "others" });
+  await assert.rejects(other.ensureStreams(), (error) => {
+    assert.ok(error instanceof StreamError && !error.transient);
+    assert.match(error.message, /^Failed to create stream "changes-1": .*in use/);
+    assert.match(error.hint ?? "", /stream_prefix and a subject_prefix/);
+    return true;
+  });
+});
+
 Deno.test("only max_entries and replicas of an existing stream are changed", async () => {
   await using lab = await JetStreamLab.start();
   await lab.createStream(STREAM, "change-log-1");
@@ -348,6 +361,22 @@ Deno.test("more replicas than servers are waited for, with a hint", async () => 
     assert.match(error.message, /^Failed to create stream "changes-1": .*replicas/);
     assert.deepEqual([error.code, error.transient], ["NO_PEERS", true]);
     assert.match(error.hint ?? "", /replicas/);
+    return true;
+  });
+});
+
+Deno.test("a server whose store is full is waited for, and that is what the hint says", async () => {
+  await using lab = await JetStreamLab.start({ config: "jetstream { max_file_store: 1MB }" });
+  await using log = await lab.open();
+  await log.ensureStreams();
+  const large = "x".repeat(400_000);
+  const publishAll = async (): Promise<void> => {
+    for (let i = 1; i <= 4; i++) await log.publish(1, makeMessage(`m${i}`, large));
+  };
+  await assert.rejects(publishAll(), (error) => {
+    assert.ok(error instanceof StreamError);
+    assert.deepEqual([error.code, error.transient], ["RESOURCE_LIMIT", true]);
+    assert.match(error.hint ?? "", /^JetStream has no room left/);
     return true;
   });
 });
