@@ -72,6 +72,10 @@ function build(values: ReadonlyMap<string, unknown>, surroundings: Surroundings)
   if (complete.get("seq_map_path") === "") {
     complete.set("seq_map_path", join(dirname(dbPath), "seq-map.cbor"));
   }
+  // What the streams may lose with a server must not go with the same server's snapshots.
+  if (complete.get("snapshot.nats.replicas") === 0) {
+    complete.set("snapshot.nats.replicas", complete.get("replication_log.replicas"));
+  }
   const nodeIdDerivedFrom = complete.get("node_id") === 0n ? surroundings.machine() : undefined;
   if (nodeIdDerivedFrom !== undefined) complete.set("node_id", deriveNodeId(nodeIdDerivedFrom.id, dbPath));
   return freeze({

@@ -59,6 +59,13 @@ Deno.test("the defaults are those that are documented", () => {
   assert.equal(config.healthCheck.bind, "127.0.0.1:8090");
 });
 
+Deno.test("snapshots in NATS are on as many servers as the streams, unless something else is said", () => {
+  const replicas = (text: string): number => parseConfig(`db_path = "a.db"\n${text}`).snapshot.nats.replicas;
+  assert.equal(replicas(""), 1);
+  assert.equal(replicas("[replication_log]\nreplicas = 3"), 3);
+  assert.equal(replicas("[replication_log]\nreplicas = 3\n[snapshot.nats]\nreplicas = 1"), 1);
+});
+
 Deno.test("a file with every key of the Go program loads", () => {
   const config = parseConfig(`
 db_path="/tmp/harmonylite.db"

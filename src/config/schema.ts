@@ -155,11 +155,12 @@ export const SCHEMA = section("", {
       }),
       nats: section('Object store of the same NATS servers, for store = "nats".', {
         replicas: integer({
-          default: 1,
-          min: 1,
+          default: 0,
+          defaultText: "as `replication_log.replicas`",
+          min: 0,
           max: MAX_REPLICAS,
           unit: "servers",
-          help: "On how many NATS servers the snapshot is stored.",
+          help: "On how many NATS servers snapshots are stored, once the object store is made.",
         }),
         bucket: text({
           default: "",
