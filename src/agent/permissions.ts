@@ -70,7 +70,7 @@ export function permissionsOf(config: Config, context: PermissionContext): Permi
       ...boundAddresses(config),
     ]),
     env: ["HARMONYLITE_*", ...hasServer ? ["NATS_SERVER"] : [], ...findsAwsSecrets ? ["AWS_*", "HOME"] : []],
-    // Node's file functions ask who we are before they say whether a file is open to us.
+    // Who we are says whether a file is open to us.
     sys: ["hostname", "uid", "gid", ...config.snapshot.store === "s3" ? AWS_SYSTEM_FACTS : []],
     run: hasServer ? [context.natsServer] : [],
   };

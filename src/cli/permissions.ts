@@ -2,10 +2,12 @@ import { dirname, resolve } from "node:path";
 import { readServerConfig, serverFolder } from "../agent/embedded_server.ts";
 import { missingPermissions, type Permissions, permissionsOf } from "../agent/permissions.ts";
 import type { Config } from "../config/config.ts";
-import { CONFIG_PATHS, loadConfig } from "../config/load.ts";
+import { CONFIG_PATHS, inspectConfig, loadConfig } from "../config/load.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { unpackedServerPath } from "../nats/server_inside.ts";
 import { type Command, type ConfigChoice, UsageError } from "./command.ts";
+import type { DoctorCommand } from "./doctor.ts";
+import { doctorPermissions } from "./doctor_permissions.ts";
 import { parseCommand } from "./parse_command.ts";
 
 /** Where the program is locked to, beside the configuration. */
@@ -31,6 +33,7 @@ const NOTHING: Permissions = { read: [], write: [], net: [], env: [], sys: [], r
 export async function planLock(args: readonly string[], options: LockOptions): Promise<Lock> {
   try {
     const command = parseCommand(args);
+    if (command.name === "doctor") return await forDoctor(command, options);
     return "choice" in command ? await withConfig(command, options) : withoutConfig(command);
   } catch (error) {
     if (error instanceof UsageError) return { permissions: NOTHING };
@@ -47,7 +50,7 @@ async function withConfig(
   options: LockOptions,
 ): Promise<Lock> {
   const { path, overrides } = command.choice;
-  const sought = (path === undefined ? CONFIG_PATHS : [path]).map((each) => resolve(each));
+  const sought = soughtBy(command.choice);
   const folder = "output" in command ? [dirname(resolve(command.output))] : [];
   try {
     const { config } = await loadConfig({ overrides, ...path === undefined ? {} : { path } });
@@ -60,8 +63,42 @@ async function withConfig(
     return { permissions, ...command.name === "run" ? { watched: config.dbPath } : {} };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    return { permissions: { ...NOTHING, read: sought, env: ["HARMONYLITE_*"], sys: ["hostname"] } };
+    return { permissions: lookingFor(sought) };
   }
+}
+
+/** It examines what can be read of a configuration that is wrong, too. */
+async function forDoctor(command: DoctorCommand, options: LockOptions): Promise<Lock> {
+  const { path, overrides } = command.choice;
+  const { config } = await inspectConfig({ overrides, ...path === undefined ? {} : { path } });
+  return {
+    permissions: [
+      lookingFor(soughtBy(command.choice)),
+      doctorPermissions(command, config),
+      ...config.dbPath === "" ? [] : [configPermissions(config, options)],
+    ].reduce(both),
+  };
+}
+
+function soughtBy({ path }: ConfigChoice): string[] {
+  return (path === undefined ? CONFIG_PATHS : [path]).map((each) => resolve(each));
+}
+
+/** Enough to say what is wrong with a configuration. */
+function lookingFor(files: readonly string[]): Permissions {
+  return { ...NOTHING, read: files, env: ["HARMONYLITE_*"], sys: ["hostname"] };
+}
+
+function both(one: Permissions, other: Permissions): Permissions {
+  const merged = (key: keyof Permissions): readonly string[] => [...new Set([...one[key], ...other[key]])];
+  return {
+    read: merged("read"),
+    write: merged("write"),
+    net: merged("net"),
+    env: merged("env"),
+    sys: merged("sys"),
+    run: merged("run"),
+  };
 }
 
 /** What the program needs for a configuration, whichever command it is given. */

@@ -1,6 +1,7 @@
-import { access, constants, open, stat } from "node:fs/promises";
+import { open, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { messageOf } from "../lib/errors.ts";
+import { currentUser, EXECUTE, mayUse, type Ownership, READ, WRITE } from "../lib/file_access.ts";
 import { type Config, valueOf } from "./config.ts";
 import { ENTRIES, type SchemaEntry } from "./schema.ts";
 
@@ -41,7 +42,7 @@ export async function judgeDatabase(path: string): Promise<string | undefined> {
 
 /** What keeps this user from working with the file, or undefined. Opens nothing. */
 export async function judgeDatabaseAccess(path: string): Promise<string | undefined> {
-  return await judgeFile(path, constants.R_OK | constants.W_OK) ?? await judgeFolder(dirname(path));
+  return await judgeFile(path, READ | WRITE) ?? await judgeFolder(dirname(path));
 }
 
 function isUsed(config: Config, entry: SchemaEntry): boolean {
@@ -52,15 +53,15 @@ function isUsed(config: Config, entry: SchemaEntry): boolean {
 }
 
 async function judgePath({ setting }: SchemaEntry, path: string): Promise<string | undefined> {
-  if (setting.file === "must exist") return await judgeFile(path, constants.R_OK);
+  if (setting.file === "must exist") return await judgeFile(path, READ);
   return await judgeFolder(setting.file === "folder" ? path : dirname(path));
 }
 
-async function judgeFile(path: string, mode: number): Promise<string | undefined> {
+async function judgeFile(path: string, wanted: number): Promise<string | undefined> {
   try {
-    if (!(await stat(path)).isFile()) return `"${path}" is not a file`;
-    await access(path, mode);
-    return undefined;
+    const file = await stat(path);
+    if (!file.isFile()) return `"${path}" is not a file`;
+    return judgeAccess(path, file, wanted);
   } catch (error) {
     return explain(path, error);
   }
@@ -69,12 +70,21 @@ async function judgeFile(path: string, mode: number): Promise<string | undefined
 /** SQLite makes files of its own beside a database, and we beside ours: it must be open for writing. */
 async function judgeFolder(path: string): Promise<string | undefined> {
   try {
-    if (!(await stat(path)).isDirectory()) return `"${path}" is not a folder`;
-    await access(path, constants.R_OK | constants.W_OK | constants.X_OK);
-    return undefined;
+    const folder = await stat(path);
+    if (!folder.isDirectory()) return `"${path}" is not a folder`;
+    return judgeAccess(path, folder, READ | WRITE | EXECUTE);
   } catch (error) {
     return explain(path, error);
   }
+}
+
+function judgeAccess(path: string, file: Ownership, wanted: number): string | undefined {
+  const user = currentUser();
+  return user === undefined || mayUse(file, wanted, user) ? undefined : noAccess(path);
+}
+
+function noAccess(path: string): string {
+  return `this user has no access to "${path}"`;
 }
 
 async function readHeader(path: string): Promise<string> {
@@ -96,6 +106,6 @@ function explain(path: string, error: unknown): string | undefined {
   if (error instanceof Deno.errors.NotCapable) return undefined; // Locked to the file, not to its folder: writing it says.
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   if (code === "ENOENT") return `there is no "${path}"`;
-  if (code === "EACCES" || code === "EPERM") return `this user has no access to "${path}"`;
+  if (code === "EACCES" || code === "EPERM") return noAccess(path);
   return `"${path}" cannot be used: ${messageOf(error)}`;
 }

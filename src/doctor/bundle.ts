@@ -1,19 +1,22 @@
-import { createTarGzip } from "nanotar";
+import { gzipSync } from "node:zlib";
+import { createTar } from "nanotar";
 import { secretsOf } from "../config/config.ts";
 import { ENTRIES } from "../config/schema.ts";
 import { messageOf } from "../lib/errors.ts";
 import { findProgram } from "../lib/programs.ts";
 import { scrubber, scrubSettings } from "../lib/redact.ts";
 import { localAddress, parseListenAddress } from "../config/listen_address.ts";
+import { usualMonitors } from "./addresses.ts";
 import type { Patient } from "./patient.ts";
 
 const FOLDER = "harmonylite-diag";
 const LOG_BYTES = 2 << 20;
 const LOG_LINES = 2_000;
+/** Two blocks of zeros end an archive; nanotar leaves room for fewer now and then, which tar grumbles about. */
+const TAR_END_BYTES = 2 * 512;
 const MAX_ANSWER_BYTES = 8 << 20;
 /** How long one part may take to be gathered. */
 const PART_TIMEOUT_MS = 5_000;
-const MONITOR_PORT = 8222;
 
 /** One file of the bundle, and how it is made; what that throws is told in its place. */
 interface Part {
@@ -48,10 +51,10 @@ export async function makeBundle(
   }
   if (missing.length > 0) files.push({ name: "missing.txt", text: `${missing.join("\n")}\n` });
   const mtime = Date.now();
-  const bytes = await createTarGzip(
+  const tar = createTar(
     files.map(({ name, text }) => ({ name: `${FOLDER}/${name}`, data: text, attrs: { mode: "600", mtime } })),
   );
-  return { bytes: new Uint8Array(bytes), files: files.map(({ name }) => name) };
+  return { bytes: gzipSync(await new Blob([tar, new Uint8Array(TAR_END_BYTES)]).bytes()), files: files.map(({ name }) => name) };
 }
 
 const NAMES: ReadonlySet<string> = new Set(ENTRIES.map(({ name }) => name));
@@ -129,13 +132,11 @@ async function readStreams({ nats }: Patient, signal: AbortSignal): Promise<stri
 
 /** The monitor of the node's own server, else that of the configured ones, where it usually is. */
 async function askMonitor(
-  { monitor, config: { nats } }: Patient,
+  { monitor, config }: Patient,
   path: string,
   signal: AbortSignal,
 ): Promise<string> {
-  const usual = nats.urls.map((url) => URL.parse(url.includes("://") ? url : `nats://${url}`)?.hostname ?? "")
-    .map((host) => `http://${host}:${MONITOR_PORT}`);
-  const tried = monitor === undefined ? usual : [monitor];
+  const tried = monitor === undefined ? usualMonitors(config).map((address) => `http://${address}`) : [monitor];
   let reason: unknown = new Error("the node's own server has no monitor: set nats.monitor_address");
   for (const url of tried) {
     try {

@@ -11,7 +11,8 @@ export const fileSystem: Check = {
     let mounts: string;
     try {
       mounts = Deno.readTextFileSync("/proc/self/mounts");
-    } catch {
+    } catch (error) {
+      if (error instanceof Deno.errors.NotCapable) throw error;
       return skipped("this system does not tell what is mounted where"); // Only Linux has that file.
     }
     return judgeMount(dbPath, mounts);

@@ -46,8 +46,13 @@ function judgeHeld(patient: Patient, whom: string): Finding {
 /** Who has the database open: one of them holds the lock. */
 function holders({ dbPath }: Patient): string[] {
   const path = realPath(dbPath);
-  const open = findOpenFiles((target) => target === path) ?? [];
-  return [...new Set(open.map(describeProcess))].map((process) => `${process} has it open`);
+  try {
+    const open = findOpenFiles((target) => target === path) ?? [];
+    return [...new Set(open.map(describeProcess))].map((process) => `${process} has it open`);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) return [`Who has it open: lsof ${path}`];
+    throw error;
+  }
 }
 
 function realPath(path: string): string {

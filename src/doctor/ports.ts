@@ -1,20 +1,14 @@
-import { type ListenAddress, localAddress, parseListenAddress } from "../config/listen_address.ts";
+import { type ListenAddress, localAddress } from "../config/listen_address.ts";
+import { wantedPorts } from "./addresses.ts";
 import { type Check, fail, ok, skipped } from "./check.ts";
-import type { Patient } from "./patient.ts";
 
 const EVERYWHERE = ["0.0.0.0", "::"];
-
-/** An address that the configuration asks for. */
-interface Wanted {
-  readonly key: string;
-  readonly address: ListenAddress;
-}
 
 /** Whether the node listens where it should, or could if it ran. */
 export const ports: Check = {
   name: "ports",
   run: async (patient, signal) => {
-    const wanted = wantedBy(patient);
+    const wanted = wantedPorts(patient.config);
     if (wanted.length === 0) return ok("The configuration asks for none");
     const runs = patient.process !== undefined;
     if (!runs && await patient.runs(signal)) return skipped("the node runs where its ports cannot be seen");
@@ -33,21 +27,6 @@ export const ports: Check = {
     );
   },
 };
-
-function wantedBy({ config: { nats, prometheus, healthCheck } }: Patient): Wanted[] {
-  const own = nats.urls.length > 0 ? [] : [
-    ["nats.bind_address", nats.bindAddress],
-    ["nats.monitor_address", nats.monitorAddress],
-    ["nats.cluster_addr", nats.clusterAddr],
-  ] as const;
-  const others = [
-    ["prometheus.bind", prometheus.enable ? prometheus.bind : ""],
-    ["health_check.bind", healthCheck.enable ? healthCheck.bind : ""],
-  ] as const;
-  return [...own, ...others].filter(([, text]) => text !== "")
-    .map(([key, text]) => ({ key, address: parseListenAddress(text) }))
-    .filter(({ address }) => address.port > 0);
-}
 
 async function judgeListener(address: ListenAddress): Promise<string | undefined> {
   return await answers(address) ? undefined : "nobody listens";
@@ -69,7 +48,8 @@ async function answers(address: ListenAddress): Promise<boolean> {
   try {
     using _ = await Deno.connect({ hostname, port: address.port });
     return true;
-  } catch {
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) throw error;
     return false; // Whatever keeps us out, nobody let us in.
   }
 }

@@ -11,7 +11,7 @@ export interface OpenFile {
 
 /**
  * The files that other processes have open of which `isWanted` says yes, as far as this user may see; undefined where the
- * system does not tell (no `/proc`).
+ * system does not tell (no `/proc`). Throws NotCapable in a locked program, which may not look there.
  */
 export function findOpenFiles(isWanted: (target: string) => boolean): OpenFile[] | undefined {
   const processes = listNumbers("/proc");
@@ -42,7 +42,8 @@ function programOf(process: number): string {
 function listNumbers(folder: string): number[] | undefined {
   try {
     return [...Deno.readDirSync(folder)].map(({ name }) => Number(name)).filter(Number.isInteger);
-  } catch {
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) throw error;
     return undefined; // No such folder, or closed to us.
   }
 }

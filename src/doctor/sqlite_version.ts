@@ -1,5 +1,5 @@
 import { messageOf } from "../lib/errors.ts";
-import { findProgram } from "../lib/programs.ts";
+import { findProgram, mayRunPrograms } from "../lib/programs.ts";
 import { isAtLeast, MIN_SQLITE, sqliteVersion } from "../sqlite/version.ts";
 import { type Check, ok, warn } from "./check.ts";
 
@@ -8,6 +8,7 @@ export const version: Check = {
   name: "sqlite_version",
   run: async (_patient, signal) => {
     const own = `SQLite ${sqliteVersion()} inside this program`;
+    if (!mayRunPrograms()) return ok(`${own}; that of the sqlite3 program: sqlite3 --version`);
     const program = findProgram("sqlite3");
     if (program === undefined) return ok(`${own}; there is no sqlite3 program on PATH`);
     const told = await versionOf(program, signal);

@@ -1,3 +1,8 @@
+/** Whether this process may start any program: one that is locked to its configuration may not, and sees no PATH. */
+export function mayRunPrograms(): boolean {
+  return Deno.permissions.querySync({ name: "run" }).state === "granted";
+}
+
 /** The full path of a program, found the way a shell does: in the folders of PATH, first one first. */
 export function findProgram(name: string, path: string = Deno.env.get("PATH") ?? ""): string | undefined {
   for (const folder of path.split(Deno.build.os === "windows" ? ";" : ":")) {
