@@ -4,7 +4,6 @@ import { CLUSTER_PATH, pageHeaders, renderPage } from "../observe/cluster_page.t
 import { problemsOf, renderBriefHealth, renderHealth } from "../observe/health.ts";
 import { type Page, servePages } from "../observe/http_server.ts";
 import type { Logger } from "../observe/logger.ts";
-import { Metrics } from "../observe/metrics.ts";
 import { ClusterWatch } from "./cluster_watch.ts";
 import type { NodeObserver } from "./node_observer.ts";
 import type { Replica } from "./replica.ts";
@@ -35,7 +34,8 @@ export async function serveNode(
     pages.push(healthPage(config.healthCheck, observer));
   }
   if (config.prometheus.enable) {
-    const metrics = await Metrics.open(config.prometheus);
+    const { Metrics } = await import("../observe/metrics.ts");
+    const metrics = new Metrics(config.prometheus);
     activity.onTime = (name, value) => metrics.take(name, value);
     pages.push({
       name: "metrics",

@@ -1,4 +1,3 @@
-import { gzipSync } from "node:zlib";
 import { createTar } from "nanotar";
 import { secretsOf } from "../config/config.ts";
 import { ENTRIES } from "../config/schema.ts";
@@ -54,7 +53,14 @@ export async function makeBundle(
   const tar = createTar(
     files.map(({ name, text }) => ({ name: `${FOLDER}/${name}`, data: text, attrs: { mode: "600", mtime } })),
   );
-  return { bytes: gzipSync(await new Blob([tar, new Uint8Array(TAR_END_BYTES)]).bytes()), files: files.map(({ name }) => name) };
+  return {
+    bytes: await gzip(new Blob([new Uint8Array(tar), new Uint8Array(TAR_END_BYTES)])),
+    files: files.map(({ name }) => name),
+  };
+}
+
+async function gzip(data: Blob): Promise<Uint8Array> {
+  return await new Response(data.stream().pipeThrough(new CompressionStream("gzip"))).bytes();
 }
 
 const NAMES: ReadonlySet<string> = new Set(ENTRIES.map(({ name }) => name));
@@ -136,7 +142,9 @@ async function askMonitor(
   path: string,
   signal: AbortSignal,
 ): Promise<string> {
-  const tried = monitor === undefined ? usualMonitors(config).map((address) => `http://${address}`) : [monitor];
+  const tried = monitor === undefined
+    ? usualMonitors(config).map((address) => `http://${address}`)
+    : [monitor];
   let reason: unknown = new Error("the node's own server has no monitor: set nats.monitor_address");
   for (const url of tried) {
     try {

@@ -66,7 +66,11 @@ function judge(error: unknown, running: AbortSignal): Finding | undefined {
   if (error instanceof Unavailable) return skipped(error.message);
   if (running.aborted) return undefined;
   if (error instanceof Deno.errors.NotCapable) {
-    return skipped(`this program is locked to its configuration: it ${messageOf(error).replace(/^Requires (.*?),.*$/s, "has no $1")}`);
+    return skipped(
+      `this program is locked to its configuration: it ${
+        messageOf(error).replace(/^Requires (.*?),.*$/s, "has no $1")
+      }`,
+    );
   }
   if (error instanceof HarmonyLiteError) {
     return fail(error.message, error.hint ?? "The log of the node may say more.");

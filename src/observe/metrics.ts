@@ -1,4 +1,4 @@
-import type { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import { STATUS_METRICS, type StatusMetric, TIMED_METRICS, type TimedName } from "./metric_table.ts";
 import type { NodeStatus } from "./node_status.ts";
 
@@ -9,17 +9,14 @@ export interface MetricNames {
   readonly subsystem: string;
 }
 
-/** The metrics of a node in Prometheus's text format. */
+/** The metrics of a node in Prometheus's text format. To be imported where they are served only: the library takes memory. */
 export class Metrics {
-  readonly #registry: Registry;
+  readonly #registry = new Registry();
   readonly #timed = new Map<TimedName, Histogram>();
   readonly #read: { readonly metric: Counter | Gauge; readonly from: StatusMetric }[] = [];
 
-  private constructor(
-    { Registry, Counter, Gauge, Histogram }: typeof import("prom-client"),
-    names: MetricNames,
-  ) {
-    const registry = this.#registry = new Registry();
+  constructor(names: MetricNames) {
+    const registry = this.#registry;
     const common = (name: string, help: string): { name: string; help: string; registers: [Registry] } => ({
       name: [names.namespace, names.subsystem, name].filter((part) => part !== "").join("_"),
       help,
@@ -32,11 +29,6 @@ export class Metrics {
     for (const [name, { help, buckets }] of Object.entries(TIMED_METRICS)) {
       this.#timed.set(name as TimedName, new Histogram({ ...common(name, help), buckets: [...buckets] }));
     }
-  }
-
-  /** Loads the library: nodes without metrics do without its memory. */
-  static async open(names: MetricNames): Promise<Metrics> {
-    return new Metrics(await import("prom-client"), names);
   }
 
   /** Takes note of how long something took, in the unit of the metric. */

@@ -21,13 +21,13 @@ Deno.test("a metric has the documented name, with namespace and subsystem before
       ["", "", "published"],
     ] as const
   ) {
-    const found = await scrape(await Metrics.open({ namespace, subsystem }), wellStatus());
+    const found = await scrape(new Metrics({ namespace, subsystem }), wellStatus());
     assert.equal(found.get(name), "7");
   }
 });
 
 Deno.test("counters and gauges are what the status says at each scrape", async () => {
-  const metrics = await Metrics.open(DEFAULT_NAMES);
+  const metrics = new Metrics(DEFAULT_NAMES);
   await scrape(metrics, wellStatus({ published: { changes: 3, lastAtMs: 1 } }));
   const found = await scrape(
     metrics,
@@ -42,7 +42,7 @@ Deno.test("counters and gauges are what the status says at each scrape", async (
 });
 
 Deno.test("what is not known is left out: it is not 0, nor what it was", async () => {
-  const metrics = await Metrics.open(DEFAULT_NAMES);
+  const metrics = new Metrics(DEFAULT_NAMES);
   const taken = {
     takenAtMs: wellStatus().nowMs - 60_000,
     bytes: 5,
@@ -59,7 +59,7 @@ Deno.test("what is not known is left out: it is not 0, nor what it was", async (
 });
 
 Deno.test("how long things took is counted in buckets", async () => {
-  const metrics = await Metrics.open(DEFAULT_NAMES);
+  const metrics = new Metrics(DEFAULT_NAMES);
   metrics.take("scan_changes", 300);
   metrics.take("scan_changes", 1e9);
   const found = await scrape(metrics, wellStatus());
