@@ -2,7 +2,7 @@ import { logIncomplete } from "../apply/incomplete.ts";
 import { dropTriggers } from "../capture/change_log.ts";
 import { removeWatchFolders } from "../capture/file_events.ts";
 import { SchemaTracker } from "../capture/schema_tracker.ts";
-import { type LockHolder, lockPath, ProcessLock } from "../capture/process_lock.ts";
+import { type LockHolder, lockPath, ProcessLock, requireUser } from "../capture/process_lock.ts";
 import { keepRowids } from "../capture/rowid_keeper.ts";
 import type { Config } from "../config/config.ts";
 import { HarmonyLiteError, messageOf } from "../lib/errors.ts";
@@ -57,6 +57,7 @@ export async function cleanUp(config: Config, options: CleanUpOptions): Promise<
 async function takeOver({ dbPath }: Config, { signal, logger }: CleanUpOptions): Promise<ProcessLock> {
   const onAsk = ({ process }: Partial<LockHolder>): void =>
     logger.info("Asking the running node to stop", { process });
+  requireUser(dbPath); // Before a node is stopped for nothing.
   await stopNode(dbPath, { signal, onAsk });
   return ProcessLock.acquire(dbPath);
 }

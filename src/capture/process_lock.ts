@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import { DatabaseError, messageOf } from "../lib/errors.ts";
 
 /** Whoever looks whether a lock is held shares it for a moment: so often, and after such pauses, it is tried again. */
@@ -25,12 +26,20 @@ export class ProcessLock implements Disposable {
     this.holder = holder;
   }
 
-  /** Throws a DatabaseError with code DATABASE_IN_USE when another process has it. */
-  static acquire(databasePath: string): ProcessLock {
+  /**
+   * Throws a DatabaseError with code DATABASE_IN_USE when another process has it, WRONG_USER as {@link requireUser} does.
+   *
+   * @param passing it is had for a moment, by a process that leaves nothing behind: by root, too
+   */
+  static acquire(databasePath: string, { passing = false } = {}): ProcessLock {
     const file = openLock(databasePath, { create: true, read: true, write: true, mode: 0o600 });
-    if (!tryLock(file)) {
+    try {
+      if (!tryLock(file)) throw inUse(databasePath);
+      if (passing) giveAway(databasePath);
+      else requireUser(databasePath);
+    } catch (error) {
       file.close();
-      throw inUse(databasePath);
+      throw error;
     }
     const holder = { process: Deno.pid, instance: crypto.randomUUID() };
     file.truncateSync(0);
@@ -54,6 +63,40 @@ export function lockHolder(databasePath: string): Partial<LockHolder> | undefine
 
 export function lockPath(databasePath: string): string {
   return `${databasePath}-harmonylite.lock`;
+}
+
+/**
+ * Throws a DatabaseError with code WRONG_USER when this is root and the database is that of a node which runs as another user:
+ * that node could not use the files that root leaves beside the database, nor start any more.
+ */
+export function requireUser(databasePath: string): void {
+  const owner = Deno.uid() === 0 ? ownerOf(lockPath(databasePath)) : undefined;
+  if (owner === undefined || owner === 0) return;
+  throw new DatabaseError(
+    "WRONG_USER",
+    `Cannot work on "${databasePath}" as root: its node runs as user ${owner}`,
+    {
+      hint:
+        `Work as that user, who must own what lies beside the database: sudo -u '#${owner}' harmonylite …`,
+    },
+  );
+}
+
+function ownerOf(path: string): number | undefined {
+  try {
+    return Deno.statSync(path).uid ?? undefined;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+/** A lock file that root has made belongs to whom its folder does, who must be able to open it. */
+function giveAway(databasePath: string): void {
+  const path = lockPath(databasePath);
+  const { uid, gid } = Deno.statSync(dirname(path));
+  if (Deno.uid() !== 0 || uid === null || gid === null || ownerOf(path) !== 0) return;
+  Deno.chownSync(path, uid, gid);
 }
 
 function isLocked(databasePath: string): boolean {

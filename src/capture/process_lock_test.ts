@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { startProcess } from "../../tests/support/process.ts";
 import { eventually } from "../../tests/support/eventually.ts";
 import { makeTempDir } from "../../tests/support/temp.ts";
-import { lockHolder, lockPath, ProcessLock } from "./process_lock.ts";
+import { lockHolder, lockPath, ProcessLock, requireUser } from "./process_lock.ts";
 
 const HOLDER = `
   import { ProcessLock } from "${new URL("./process_lock.ts", import.meta.url)}";
@@ -71,4 +71,27 @@ Deno.test("a node gets its lock while another command looks whether it is held",
   await eventually("it looks", () => lines.includes("shares it"));
   ProcessLock.acquire(path)[Symbol.dispose]();
   await looker.exited;
+});
+
+Deno.test("root does not work on the database of a node that runs as another user, which could not start afterwards", async () => {
+  await using folder = await makeTempDir();
+  const path = folder.file("app.db");
+  ProcessLock.acquire(path)[Symbol.dispose]();
+  requireUser(path);
+  if (Deno.uid() !== 0) return; // Nobody else can make a file of another user's.
+  Deno.chownSync(lockPath(path), 7001, 7001);
+  const wrong = /as root: its node runs as user 7001/;
+  assert.throws(() => requireUser(path), wrong);
+  assert.throws(() => ProcessLock.acquire(path), wrong);
+  assert.equal(lockHolder(path), undefined, "it is free again");
+  ProcessLock.acquire(path, { passing: true })[Symbol.dispose]();
+  assert.equal(Deno.statSync(lockPath(path)).uid, 7001);
+});
+
+Deno.test("a lock that root has had for a moment, as for a snapshot, is open to the user of the folder", async () => {
+  await using folder = await makeTempDir();
+  const user = Deno.uid() === 0 ? 7001 : Deno.uid()!;
+  Deno.chownSync(folder.path, user, null);
+  ProcessLock.acquire(folder.file("app.db"), { passing: true })[Symbol.dispose]();
+  assert.equal(Deno.statSync(lockPath(folder.file("app.db"))).uid, user);
 });

@@ -63,7 +63,7 @@ export class WorkingCopy implements AsyncDisposable {
 async function acquire(path: string, signal: AbortSignal): Promise<ProcessLock> {
   for (;;) {
     try {
-      return ProcessLock.acquire(path);
+      return ProcessLock.acquire(path, { passing: true });
     } catch (error) {
       if (!(error instanceof DatabaseError) || error.code !== "DATABASE_IN_USE") throw error;
     }
