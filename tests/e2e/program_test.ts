@@ -24,7 +24,13 @@ async function prepareNode(dir: TempDir, program: Program, id: number, nats: Set
     dir: dir.path,
     nodeId: id,
     dbPath: dir.file(`node-${id}.db`),
-    settings: { nats, snapshot: { enabled: true }, logging: { file: dir.file(`logs/node-${id}.log`) } },
+    settings: {
+      nats,
+      snapshot: { enabled: true },
+      logging: { file: dir.file(`logs/node-${id}.log`) },
+      prometheus: { enable: true, bind: `0.0.0.0:${freePort()}` },
+      health_check: { enable: true, bind: `127.0.0.1:${freePort()}` },
+    },
     env: program.env,
   };
   await createDatabase(options.dbPath, SCHEMA);
@@ -36,7 +42,11 @@ async function prepareNodes(dir: TempDir, program: Program): Promise<[ClusterNod
   await Deno.mkdir(dir.file("logs"));
   const port = freePort();
   return [
-    await prepareNode(dir, program, 1, { urls: [], bind_address: `127.0.0.1:${port}` }),
+    await prepareNode(dir, program, 1, {
+      urls: [],
+      bind_address: `127.0.0.1:${port}`,
+      monitor_address: `127.0.0.1:${freePort()}`,
+    }),
     await prepareNode(dir, program, 2, { urls: [`nats://localhost:${port}`] }),
   ];
 }
@@ -62,7 +72,46 @@ function textAt(node: ClusterNode, id: number): unknown {
   return node.read("SELECT text FROM notes WHERE id = ?", id)[0]?.[0];
 }
 
-/** Everything that is asked of each program, on two nodes. Later: doctor. */
+/** What `doctor --json` finds, as `verdict check: text`, by name of the check. */
+async function examine(
+  node: ClusterNode,
+  words: string[],
+  changes: Partial<NodeOptions> = {},
+): Promise<Map<string, string>> {
+  await using command = node.command(["doctor", "--json", ...words], changes);
+  await command.exited;
+  const text = command.output.lines.join("\n");
+  assert.ok(text.startsWith("{"), command.log.tail());
+  const { checks } = JSON.parse(text) as { checks: { check: string; verdict: string; text: string }[] };
+  return new Map(checks.map(({ check, verdict, text }) => [check, `${verdict}: ${text}`]));
+}
+
+/** That a program which may do less says so of the checks that it cannot make, and makes the others. */
+function assertWell(found: Map<string, string>, program: Program): void {
+  const failed = [...found].filter(([, finding]) => finding.startsWith("fail"));
+  assert.deepEqual(failed, []);
+  const locked = [...found].filter(([, finding]) => /^skipped: this program is locked/.test(finding));
+  const expected = {
+    "deno run": [],
+    portable: ["file_system", "open_files"],
+    compiled: ["file_system", "disk_space", "ports", "open_files"],
+  };
+  assert.deepEqual(locked.map(([name]) => name), expected[program.name as keyof typeof expected]);
+}
+
+/** Of the node with its own server; into another folder, where the program is not locked for good. */
+async function tryBundle(node: ClusterNode, dir: TempDir, program: Program): Promise<void> {
+  await using outside = await makeTempDir();
+  const file = program.name === "compiled" ? dir.file("diag.tar.gz") : outside.file("diag.tar.gz");
+  assertWell(await examine(node, ["--bundle", file]), program);
+  const files = (await runProgram("tar", ["-tzf", file])).trim().split("\n")
+    .map((name) => name.replace("harmonylite-diag/", ""));
+  const expected = ["doctor.txt", "doctor.json", "version.txt", "config.toml", "environment.txt"];
+  expected.push("harmonylite.log", "schema.sql", "streams.json", "metrics.txt", "health.json");
+  assert.deepEqual(files, [...expected, "nats-varz.json", "nats-jsz.json"]);
+}
+
+/** Everything that is asked of each program, on two nodes. */
 async function tryProgram(t: Deno.TestContext, dir: TempDir, program: Program): Promise<void> {
   const [first, second] = await prepareNodes(dir, program);
   await using _first = first;
@@ -97,11 +146,42 @@ async function tryProgram(t: Deno.TestContext, dir: TempDir, program: Program): 
       assert.deepEqual(processNames(second.process.pid), ["harmonylite"]);
     });
   }
-  await t.step("snapshot save, list, download", async () => {
+  await t.step("metrics and health are served", async () => {
+    const { prometheus, health_check: health } = first.options.settings!;
+    const get = async (bind: unknown, path: string): Promise<string> =>
+      await (await fetch(`http://${String(bind).replace("0.0.0.0", "127.0.0.1")}${path}`)).text();
+    assert.match(await get(prometheus!["bind"], "/metrics"), /^harmonylite_published 1$/m);
+    assert.match(await get(health!["bind"], "/health"), /"status":"healthy"/);
+    assert.match(await get(health!["bind"], "/"), /<html/);
+  });
+  await t.step("status, schema, ids, verify", async () => {
+    assert.match(await outputOf(second, "status"), /^Node 2: replicating/);
+    assert.match(await outputOf(second, "schema", "--cluster"), /Status: Consistent/);
+    assert.match(await outputOf(second, "ids"), /^Node 2 takes the ids 2000000000001 /);
+    await outputOf(second, "verify");
+    assert.match(await outputOf(second, "conflicts", "list"), /No write was overridden/);
+  });
+  await t.step("snapshot save, list, verify, download", async () => {
     assert.match(await outputOf(second, "-save-snapshot"), /snapshot-\w+\.db/);
     assert.match(await outputOf(second, "snapshot", "list"), /node 2/);
+    assert.match(await outputOf(second, "snapshot", "verify"), /whole/);
     await outputOf(second, "snapshot", "download", "--generation", "1", "--output", dir.file("other.db"));
     assert.ok(Deno.statSync(dir.file("other.db")).size > 0);
+  });
+  await t.step("doctor, with a bundle, and of a configuration that is wrong", async () => {
+    assertWell(await examine(second, []), program);
+    await tryBundle(first, dir, program);
+    const broken = await examine(second, [], { top: { scan_max_changes: 0 } });
+    assert.match(broken.get("configuration")!, /^fail/);
+    assert.match(broken.get("nats")!, /^ok/);
+  });
+  await t.step("stop ends the running node, and doctor and status say so", async () => {
+    assert.match(await outputOf(second, "stop"), /has stopped/);
+    assert.equal(await second.process.exited, 0, second.process.log.tail());
+    assert.match((await examine(second, [])).get("node")!, /^warn: Node 2 does not run/);
+    await using status = second.command(["status"]);
+    assert.equal(await status.exited, 1);
+    await second.start({}, START_MS);
   });
   await t.step("cleanup stops the running node", async () => {
     await outputOf(second, "cleanup");
