@@ -85,6 +85,7 @@ export async function replaceFile(
 ): Promise<string | undefined> {
   const aside = condition === "broken" ? moveAside(path) : undefined;
   if (aside !== undefined) createLike(path, aside);
+  else if (condition === "missing") createByUmask(path);
   await copyDatabase(snapshot, path, { signal });
   return aside;
 }
@@ -115,6 +116,11 @@ function createLike(path: string, example: string): void {
     if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
   }
   if (mode !== null) Deno.chmodSync(path, mode & 0o777);
+}
+
+/** As open as the umask lets files be: SQLite itself would never let a group write, to which the application may belong. */
+function createByUmask(path: string): void {
+  Deno.openSync(path, { write: true, create: true, mode: 0o666 }).close();
 }
 
 function renameIfThere(from: string, to: string): void {

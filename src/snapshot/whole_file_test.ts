@@ -96,3 +96,19 @@ Deno.test("the database that takes the place of a broken one is as open as that 
     await Deno.remove(aside!);
   }
 });
+
+Deno.test("an application in the group of the service can write to a database that was restored in the place of none", async () => {
+  await using folder = await makeTempDir();
+  const snapshot = folder.file("snapshot.db");
+  await createDatabase(snapshot, "CREATE TABLE t (id);");
+  const before = Deno.umask(0o007); // As the unit for systemd has it.
+  try {
+    await replaceFile(folder.file("app.db"), snapshot, { condition: "missing", signal });
+    assert.equal(Deno.statSync(folder.file("app.db")).mode! & 0o777, 0o660);
+    Deno.umask(0o077);
+    await replaceFile(folder.file("private.db"), snapshot, { condition: "missing", signal });
+    assert.equal(Deno.statSync(folder.file("private.db")).mode! & 0o777, 0o600);
+  } finally {
+    Deno.umask(before);
+  }
+});
