@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { main } from "../../src/cli/cli.ts";
+import { makeBundle as packBundle } from "../../src/doctor/bundle.ts";
 import { createDatabase } from "../support/database.ts";
+import { openPatientLab } from "../support/patient_lab.ts";
 import { runProgram } from "../support/process.ts";
 import { makeTempDir, type TempDir } from "../support/temp.ts";
 
@@ -149,4 +151,20 @@ Deno.test("a bundle of a configuration that cannot be read holds no secret eithe
   assertNoSecret(files);
   assert.match(files.get("harmonylite-diag/config.toml")!, /^node_id = 4711$/m);
   assert.match(files.get("harmonylite-diag/doctor.txt")!, /^fail\s+configuration\s+Invalid configuration/m);
+});
+
+Deno.test("tar does not grumble about a bundle, of whatever size", async () => {
+  await using lab = await openPatientLab();
+  const ends = await lab.examine(async (patient) => {
+    const ends: Uint8Array[] = [];
+    // Archives are filled up to twenty blocks: each of these leaves another number of them.
+    for (let blocks = 0; blocks < 20; blocks++) {
+      const report = { "report.txt": "x".repeat(512 * blocks) };
+      const { bytes } = await packBundle(patient, report, new AbortController().signal);
+      const stream = new Blob([new Uint8Array(bytes)]).stream().pipeThrough(new DecompressionStream("gzip"));
+      ends.push((await new Response(stream).bytes()).slice(-1024));
+    }
+    return ends;
+  });
+  assert.ok(ends.every((end) => end.length === 1024 && end.every((byte) => byte === 0)));
 });
