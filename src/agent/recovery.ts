@@ -13,6 +13,7 @@ import { Merge } from "../snapshot/merge.ts";
 import { SnapshotFile } from "../snapshot/snapshot_file.ts";
 import { type FileCondition, judgeFile, rebuildIndexes, replaceFile } from "../snapshot/whole_file.ts";
 import type { SnapshotStore } from "../snapshot/store.ts";
+import { StoreError } from "../snapshot/store_error.ts";
 import type { ReplicationLog, StreamState } from "../stream/replication_log.ts";
 import { generationsOf } from "./save_snapshot.ts";
 import type { Replica } from "./replica.ts";
@@ -29,6 +30,8 @@ const LONGEST_PAUSE_MS = 5_000;
 
 /** Users look for this sentence in the log. */
 const NOT_RESTORED = "Failed to restore snapshot";
+/** A store may be without its leader for a moment just when the file of a database is missing. */
+const WHOLE_ATTEMPTS = 3;
 
 /** Where snapshots are, and who takes one when asked to. */
 export interface SnapshotSource {
@@ -301,12 +304,17 @@ export async function requireDatabase(
       reason,
     });
   }
-  try {
-    await restoreWhole(config, condition, { openStore, signal, logger });
-  } catch (error) {
-    const isTold = !(error instanceof HarmonyLiteError) || error instanceof DatabaseError || signal.aborted;
-    if (!isTold) logger.error(NOT_RESTORED, { reason: error.message, hint: error.hint });
-    throw error;
+  const backoff = new Backoff({ firstMs: 1_000, maxMs: LONGEST_PAUSE_MS });
+  for (let attempt = 1;; attempt++) {
+    try {
+      return await restoreWhole(config, condition, { openStore, signal, logger });
+    } catch (error) {
+      const isTold = !(error instanceof HarmonyLiteError) || error instanceof DatabaseError || signal.aborted;
+      if (!isTold) logger.error(NOT_RESTORED, { reason: error.message, hint: error.hint });
+      const mayHeal = error instanceof StoreError && error.transient && attempt < WHOLE_ATTEMPTS;
+      if (!mayHeal || signal.aborted) throw error;
+    }
+    await sleep(backoff.next(), signal);
   }
 }
 

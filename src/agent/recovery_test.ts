@@ -8,7 +8,7 @@ import { FileStore } from "../snapshot/file_store.ts";
 import { StoreError } from "../snapshot/store_error.ts";
 import { takeSnapshot } from "../snapshot/take.ts";
 import { MemoryBroker, type MemoryLog } from "../stream/memory_log.ts";
-import { Recovery, type SnapshotSource } from "./recovery.ts";
+import { Recovery, requireDatabase, type SnapshotSource } from "./recovery.ts";
 import { Replica } from "./replica.ts";
 import { generationsOf } from "./save_snapshot.ts";
 
@@ -120,4 +120,26 @@ Deno.test("a node that joins with an older schema says which table waits until i
   await start;
   assert.equal(recovery.pause, undefined);
   assert.deepEqual(joining.lab.lines("SELECT id, a, b FROM t"), ["1|'before'|5"]);
+});
+
+Deno.test("a missing database comes back though the store's leader is away at that moment; a refusal is told at once", async () => {
+  await using joining = await Joining.open();
+  const { store, logger } = joining;
+  await using folder = await makeTempDir();
+  const config = parseConfig(`db_path = "${folder.file("gone.db")}"\nnode_id = 8`);
+  const { signal } = new AbortController();
+  let asked = 0;
+  const open = (transient: boolean): Promise<void> => {
+    asked = 0;
+    const openStore = (): Promise<AsyncDisposable & { store: FileStore }> =>
+      ++asked === 1
+        ? Promise.reject(new StoreError("NO_ANSWER", "no answer", { transient }))
+        : Promise.resolve({ store, [Symbol.asyncDispose]: () => Promise.resolve() });
+    return requireDatabase(config, { openStore, signal, logger });
+  };
+  await assert.rejects(open(false), /no answer/);
+  assert.equal(asked, 1);
+  await open(true);
+  assert.equal(asked, 2);
+  assert.ok(Deno.statSync(config.dbPath).size > 0);
 });
