@@ -131,7 +131,8 @@ Deno.test("a bundle holds what helps, and no secret of any kind", async () => {
     assert.match(text("version.txt"), /^harmonylite \d/);
     assert.match(text("config.toml"), /^node_id = 4711$/m);
     assert.match(text("config.toml"), /nats:\/\/\*\*\*@127\.0\.0\.1:1/);
-    assert.equal(text("environment.txt"), 'HARMONYLITE_NATS_USER_PASSWORD="***"\n');
+    // The gate marks what it starts by such a variable, too.
+    assert.match(text("environment.txt"), /^HARMONYLITE_NATS_USER_PASSWORD="\*\*\*"$/m);
     assert.match(text("harmonylite.log"), /^a line that nobody needs to hide$/m);
     assert.match(text("harmonylite.log"), /Unable to publish/);
     assert.match(text("schema.sql"), /CREATE TABLE visible_table/);
