@@ -6,6 +6,7 @@ import { type LockHolder, lockPath, ProcessLock, requireUser } from "../capture/
 import { keepRowids } from "../capture/rowid_keeper.ts";
 import type { Config } from "../config/config.ts";
 import { HarmonyLiteError, messageOf } from "../lib/errors.ts";
+import { removeIfThere } from "../lib/files.ts";
 import type { Logger } from "../observe/logger.ts";
 import { GLOBAL_LOG, ORIGINAL_GLOBAL_LOG, SCHEMA_HISTORY } from "../schema/names.ts";
 import { hasTable, listCapture, listOwn } from "../schema/own_tables.ts";
@@ -117,11 +118,5 @@ function removeFiles(config: Config): void {
   removeWatchFolders(dbPath);
   const locks = [dbPath, workingCopyPath(dbPath)].map(lockPath);
   const ours = [seqMapPath, serverFolder(dbPath), nodeStatePath(dbPath), stopRequestPath(dbPath), ...locks];
-  for (const path of ours) {
-    try {
-      Deno.removeSync(path, { recursive: true });
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
-  }
+  for (const path of ours) removeIfThere(path, { recursive: true });
 }

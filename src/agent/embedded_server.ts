@@ -2,6 +2,7 @@ import { relative } from "node:path";
 import type { Config } from "../config/config.ts";
 import { localAddress, parseListenAddress } from "../config/listen_address.ts";
 import { ConfigError } from "../lib/errors.ts";
+import { replacePrivately } from "../lib/files.ts";
 import { findNatsServer } from "../nats/server_binary.ts";
 import { awaitEarlierServer } from "../nats/server_before.ts";
 import { renderServerConfig, type ServerSettings } from "../nats/server_config.ts";
@@ -51,7 +52,7 @@ export async function startEmbeddedServer(
     inCluster: config.nats.clusterAddr !== "",
     configure: async (port) => {
       const planned = await settings(place, port);
-      writePrivately(configPath, renderServerConfig(planned));
+      replacePrivately(configPath, renderServerConfig(planned));
       // Crash point: killed before anybody is connected to it, this node leaves a server. The next start finds it by this.
       tell({
         url: `nats://${localAddress(planned.listen)}`,
@@ -63,13 +64,7 @@ export async function startEmbeddedServer(
     onRunning: (running) => {
       const { url, monitor, process } = running;
       logger.info("The NATS server of this node is ready", { url, monitor, process });
-      const natsServer = { url, monitor, process };
-      writeNodeState(config.dbPath, {
-        node: String(config.nodeId),
-        process: Deno.pid,
-        startedAt,
-        natsServer,
-      });
+      tell({ url, monitor, process });
     },
     onEnded: (reason, pauseMs) =>
       logger.error("The NATS server of this node has ended, it is started again", { reason, pauseMs }),
@@ -158,10 +153,4 @@ async function chooseStore(folder: string, inCluster: boolean): Promise<string> 
     hint:
       `Give --cluster-addr and --cluster-peers, or set them under [nats]. To leave the cluster for good, remove "${clustered}".`,
   });
-}
-
-function writePrivately(path: string, text: string): void {
-  const temporary = `${path}.tmp`;
-  Deno.writeTextFileSync(temporary, text, { mode: 0o600 });
-  Deno.renameSync(temporary, path);
 }

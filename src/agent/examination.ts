@@ -10,6 +10,7 @@ import {
   Unavailable,
 } from "../doctor/patient.ts";
 import { DatabaseError, HarmonyLiteError, StreamError } from "../lib/errors.ts";
+import { isThere } from "../lib/files.ts";
 import { sleep } from "../lib/sleep.ts";
 import { openStore } from "../snapshot/open_store.ts";
 import { Database } from "../sqlite/database.ts";
@@ -99,15 +100,6 @@ function removeEmptyWal({ dbPath }: Config): void {
     Database.open(dbPath).close();
   } catch (error) {
     if (!(error instanceof DatabaseError)) throw error; // Gone, or not this user's to write: it stays as it is.
-  }
-}
-
-function isThere(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false; // What cannot be seen does not count.
   }
 }
 

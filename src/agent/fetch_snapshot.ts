@@ -1,4 +1,5 @@
 import { DatabaseError, HarmonyLiteError } from "../lib/errors.ts";
+import { removeIfThere, statIfThere } from "../lib/files.ts";
 import type { Generations, TransferOptions } from "../snapshot/generations.ts";
 import type { Generation } from "../snapshot/manifest.ts";
 import { SnapshotError } from "../snapshot/snapshot_error.ts";
@@ -41,7 +42,7 @@ export async function fetchTo(
   const { output, check, finish } = options;
   requireFree(options);
   const part = `${output}-harmonylite.part`;
-  removeFile(part);
+  removeIfThere(part);
   await generations.fetch(generation, part, options);
   try {
     if (check) requireSound(part);
@@ -50,14 +51,14 @@ export async function fetchTo(
     requireFree(options);
     await Deno.rename(part, output);
   } catch (error) {
-    for (const suffix of ["", "-wal", "-shm"]) removeFile(part + suffix);
+    for (const suffix of ["", "-wal", "-shm"]) removeIfThere(part + suffix);
     throw error;
   }
 }
 
 function requireFree({ output, force, live }: FetchOptions): void {
-  const there = fileAt(output);
-  const database = fileAt(live);
+  const there = statIfThere(output);
+  const database = statIfThere(live);
   if (there && database && there.ino === database.ino && there.dev === database.dev) {
     throw refuse(
       output,
@@ -66,7 +67,7 @@ function requireFree({ output, force, live }: FetchOptions): void {
     );
   }
   // SQLite would put what it finds there into the new file.
-  const left = ["-wal", "-journal"].map((suffix) => output + suffix).find(fileAt);
+  const left = ["-wal", "-journal"].map((suffix) => output + suffix).find(statIfThere);
   if (left !== undefined) {
     throw refuse(
       output,
@@ -94,21 +95,4 @@ function requireSound(path: string): void {
 
 function refuse(output: string, why: string, hint: string): HarmonyLiteError {
   return new HarmonyLiteError("OUTPUT_TAKEN", `Cannot write "${output}": ${why}`, { hint });
-}
-
-function fileAt(path: string): Deno.FileInfo | undefined {
-  try {
-    return Deno.statSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    return undefined;
-  }
-}
-
-function removeFile(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
 }

@@ -1,3 +1,5 @@
+import { removeIfThere, replacePrivately } from "../lib/files.ts";
+
 /**
  * What a running node tells the program's other commands, in a file beside the database that only its user reads:
  * `<database>-harmonylite.json`. It is removed in an orderly end; after a crash it stays and tells of the past, so who
@@ -27,12 +29,8 @@ export function nodeStatePath(databasePath: string): string {
   return `${databasePath}-harmonylite.json`;
 }
 
-/** Crash point: the old file or the new one is there, never half of one. */
 export function writeNodeState(databasePath: string, state: NodeState): void {
-  const path = nodeStatePath(databasePath);
-  const temporary = `${path}.${Deno.pid}.tmp`;
-  Deno.writeTextFileSync(temporary, `${JSON.stringify(state, undefined, 2)}\n`, { mode: 0o600 });
-  Deno.renameSync(temporary, path);
+  replacePrivately(nodeStatePath(databasePath), `${JSON.stringify(state, undefined, 2)}\n`);
 }
 
 /** Undefined when no node runs, or its file says nothing that can be understood. */
@@ -47,11 +45,7 @@ export function readNodeState(databasePath: string): NodeState | undefined {
 }
 
 export function removeNodeState(databasePath: string): void {
-  try {
-    Deno.removeSync(nodeStatePath(databasePath));
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
+  removeIfThere(nodeStatePath(databasePath));
 }
 
 function isState(value: unknown): value is NodeState {

@@ -4,6 +4,7 @@ import { SchemaBehindError } from "../apply/schema_behind.ts";
 import type { Config } from "../config/config.ts";
 import { Backoff } from "../lib/backoff.ts";
 import { DatabaseError, HarmonyLiteError, StreamError } from "../lib/errors.ts";
+import { unlessAbsent } from "../lib/files.ts";
 import { Mutex } from "../lib/mutex.ts";
 import { sleep } from "../lib/sleep.ts";
 import type { Logger } from "../observe/logger.ts";
@@ -270,9 +271,7 @@ async function fetched(
   const path = `${dbPath}-harmonylite-restore`;
   const remove = async (): Promise<void> => {
     for (const end of ["", "-wal", "-shm", "-journal"]) {
-      await Deno.remove(path + end).catch((error) => {
-        if (!(error instanceof Deno.errors.NotFound)) throw error;
-      });
+      await Deno.remove(path + end).catch(unlessAbsent);
     }
   };
   // One that was left behind when this process was killed.

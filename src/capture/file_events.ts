@@ -1,5 +1,6 @@
 import { basename, dirname, join } from "node:path";
 import { Database } from "../sqlite/database.ts";
+import { removeIfThere } from "../lib/files.ts";
 import { sleep } from "../lib/sleep.ts";
 
 /** The files that SQLite writes for a database. */
@@ -55,7 +56,7 @@ export class FileEvents implements Disposable {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     this.#watcher.close();
-    removeFolder(this.#folder);
+    removeIfThere(this.#folder, { recursive: true });
   }
 }
 
@@ -92,7 +93,7 @@ function makeFolder(folder: string, databasePath: string): void {
 export async function prepareFileEvents(databasePath: string, process: number): Promise<void> {
   if (!await provesHarmless()) return;
   const folder = preparedFolder(databasePath, process);
-  removeFolder(folder);
+  removeIfThere(folder, { recursive: true });
   makeFolder(folder, databasePath);
 }
 
@@ -112,15 +113,7 @@ export function removeWatchFolders(databasePath: string, { but }: { but?: string
   for (const { name } of Deno.readDirSync(dirname(databasePath))) {
     const path = join(dirname(databasePath), name);
     const isOurs = path.startsWith(own) && /^(-\d+)?$/.test(path.slice(own.length));
-    if (isOurs && path !== but) removeFolder(path);
-  }
-}
-
-function removeFolder(path: string): void {
-  try {
-    Deno.removeSync(path, { recursive: true });
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    if (isOurs && path !== but) removeIfThere(path, { recursive: true });
   }
 }
 

@@ -1,5 +1,6 @@
 import { dirname } from "node:path";
 import { DatabaseError, messageOf } from "../lib/errors.ts";
+import { statIfThere } from "../lib/files.ts";
 
 /** Whoever looks whether a lock is held shares it for a moment: so often, and after such pauses, it is tried again. */
 const ATTEMPTS = 100;
@@ -83,12 +84,7 @@ export function requireUser(databasePath: string): void {
 }
 
 function ownerOf(path: string): number | undefined {
-  try {
-    return Deno.statSync(path).uid ?? undefined;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
+  return statIfThere(path)?.uid ?? undefined;
 }
 
 /** A lock file that root has made belongs to whom its folder does, who must be able to open it. */
@@ -100,12 +96,7 @@ function giveAway(databasePath: string): void {
 }
 
 function isLocked(databasePath: string): boolean {
-  try {
-    Deno.statSync(lockPath(databasePath));
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
+  if (!statIfThere(lockPath(databasePath))) return false;
   using file = openLock(databasePath, { read: true });
   return !file.tryLockSync(false);
 }

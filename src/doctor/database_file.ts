@@ -1,3 +1,4 @@
+import { isThere } from "../lib/files.ts";
 import { type Check, fail, type Finding, ok, skipped, warn } from "./check.ts";
 import { type Patient, Unavailable } from "./patient.ts";
 
@@ -25,7 +26,7 @@ export const databaseFile: Check = {
 };
 
 function judgeMissing({ config, dbPath }: Patient): Finding {
-  const left = [`${dbPath}-wal`, `${dbPath}-journal`].filter(exists);
+  const left = [`${dbPath}-wal`, `${dbPath}-journal`].filter(isThere);
   if (left.length > 0) {
     return fail(
       `There is no ${dbPath}, but what belonged to it was left: ${left.join(", ")}`,
@@ -39,13 +40,4 @@ function judgeMissing({ config, dbPath }: Patient): Finding {
       ? "The next start of the node brings it back from the newest snapshot, if there is one."
       : "Start the application once so that it makes the file, correct db_path, or enable [snapshot].",
   );
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false; // What cannot be seen is not in the way.
-  }
 }

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { HarmonyLiteError } from "../lib/errors.ts";
+import { unlessAbsent } from "../lib/files.ts";
 
 /** Where `deno task compile` puts the server and its SHA-256 into the executable: beside the bundle that this module is in. */
 const INSIDE = fileURLToPath(new URL("./nats-server", import.meta.url));
@@ -46,8 +47,4 @@ async function digestOf(path: string): Promise<string> {
   const hash = createHash("sha256");
   for await (const chunk of file.readable) hash.update(chunk);
   return hash.digest("hex");
-}
-
-function unlessAbsent(error: unknown): undefined {
-  if (!(error instanceof Deno.errors.NotFound)) throw error;
 }

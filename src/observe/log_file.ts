@@ -1,4 +1,5 @@
 import { ConfigError, messageOf } from "../lib/errors.ts";
+import { renameIfThere } from "../lib/files.ts";
 
 /** How many old log files are kept, as `<path>.1` and so on. */
 export const KEPT_LOG_FILES = 3;
@@ -69,12 +70,4 @@ export class LogFile implements Disposable {
 /** Writes all bytes; a system call may take fewer. */
 export function writeAll(target: { writeSync(bytes: Uint8Array): number }, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length;) done += target.writeSync(bytes.subarray(done));
-}
-
-function renameIfThere(from: string, to: string): void {
-  try {
-    Deno.renameSync(from, to);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
 }

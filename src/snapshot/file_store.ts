@@ -1,3 +1,4 @@
+import { unlessAbsent } from "../lib/files.ts";
 import {
   describeAction,
   isObjectName,
@@ -153,10 +154,6 @@ async function syncFolder(path: string): Promise<void> {
   } catch {
     // The rename itself has happened.
   }
-}
-
-function unlessAbsent(error: unknown): undefined {
-  if (!(error instanceof Deno.errors.NotFound)) throw error;
 }
 
 function judge(error: unknown): Verdict | undefined {

@@ -1,4 +1,5 @@
 import { DatabaseError, messageOf } from "../lib/errors.ts";
+import { renameIfThere, statIfThere } from "../lib/files.ts";
 import { copyDatabase } from "../sqlite/backup.ts";
 import { Database, isConstraint, isCorrupt, isUnpreparable } from "../sqlite/database.ts";
 
@@ -25,7 +26,7 @@ export async function judgeFile(
   path: string,
   { isThorough, signal }: { readonly isThorough: boolean; readonly signal: AbortSignal },
 ): Promise<FileCondition> {
-  const size = sizeOf(path);
+  const size = statIfThere(path)?.size;
   if (size === undefined) return "missing";
   try {
     using database = Database.open(path, { readOnly: false });
@@ -60,15 +61,6 @@ export async function rebuildIndexes(path: string, signal: AbortSignal): Promise
     return true;
   } catch (error) {
     if (isConstraint(error) || isCorrupt(error)) return false;
-    throw error;
-  }
-}
-
-function sizeOf(path: string): number | undefined {
-  try {
-    return Deno.statSync(path).size;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
   }
 }
@@ -121,12 +113,4 @@ function createLike(path: string, example: string): void {
 /** As open as the umask lets files be: SQLite itself would never let a group write, to which the application may belong. */
 function createByUmask(path: string): void {
   Deno.openSync(path, { write: true, create: true, mode: 0o666 }).close();
-}
-
-function renameIfThere(from: string, to: string): void {
-  try {
-    Deno.renameSync(from, to);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
 }

@@ -1,5 +1,6 @@
 import { ProcessLock } from "../capture/process_lock.ts";
 import { DatabaseError } from "../lib/errors.ts";
+import { unlessAbsent } from "../lib/files.ts";
 import { sleep } from "../lib/sleep.ts";
 
 const LOCK_POLL_MS = 200;
@@ -51,11 +52,7 @@ export class WorkingCopy implements AsyncDisposable {
   /** Not in one go with other work: it takes the system most of a second for each gigabyte. */
   async #remove(): Promise<void> {
     for (const suffix of SUFFIXES) {
-      try {
-        await Deno.remove(this.path + suffix);
-      } catch (error) {
-        if (!(error instanceof Deno.errors.NotFound)) throw error;
-      }
+      await Deno.remove(this.path + suffix).catch(unlessAbsent);
     }
   }
 }

@@ -1,0 +1,46 @@
+/** For what may be absent, after `catch`: any other failure is thrown on. */
+export function unlessAbsent(error: unknown): undefined {
+  if (!(error instanceof Deno.errors.NotFound)) throw error;
+}
+
+/** Undefined when there is none. */
+export function statIfThere(path: string): Deno.FileInfo | undefined {
+  try {
+    return Deno.statSync(path);
+  } catch (error) {
+    return unlessAbsent(error);
+  }
+}
+
+/** Whether something is there. */
+export function isThere(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch {
+    return false; // What this user cannot see does not count.
+  }
+}
+
+export function removeIfThere(path: string, options: Deno.RemoveOptions = {}): void {
+  try {
+    Deno.removeSync(path, options);
+  } catch (error) {
+    unlessAbsent(error);
+  }
+}
+
+export function renameIfThere(from: string, to: string): void {
+  try {
+    Deno.renameSync(from, to);
+  } catch (error) {
+    unlessAbsent(error);
+  }
+}
+
+/** Writes a text that only this user may read. Crash point: the old file or the new one is there, never half of one. */
+export function replacePrivately(path: string, text: string): void {
+  const temporary = `${path}.${Deno.pid}.tmp`;
+  Deno.writeTextFileSync(temporary, text, { mode: 0o600 });
+  Deno.renameSync(temporary, path);
+}
