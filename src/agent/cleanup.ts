@@ -14,17 +14,15 @@ import { workingCopyPath } from "../snapshot/working_copy.ts";
 import { Database } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
 import { serverFolder } from "./embedded_server.ts";
-import { connectNode } from "./log_connection.ts";
+import { COMMAND_ATTEMPTS, connectNode } from "./log_connection.ts";
 import { nodeStatePath } from "./node_state.ts";
 import { Replica } from "./replica.ts";
 import { stopNode, stopRequestPath } from "./stop_request.ts";
 
 /** How long what is pending may take to be sent. */
 const SEND_TIMEOUT_MS = 60_000;
-/** How often JetStream is asked for its streams before the pending changes count as not to be sent. */
-const STREAM_ATTEMPTS = 5;
 /** A server of our own has just been started, and looks for those of other nodes first. */
-const EMBEDDED_STREAM_ATTEMPTS = 10;
+const EMBEDDED_ATTEMPTS = 10;
 
 export interface CleanUpOptions {
   /** Remove every trace, also versions, positions and clock: for a database that is not replicated any more. */
@@ -67,7 +65,7 @@ async function takeOver({ dbPath }: Config, { signal, logger }: CleanUpOptions):
 async function sendPending(config: Config, { signal, logger }: CleanUpOptions): Promise<void> {
   if (!await needsSending(config, signal)) return;
   if (!config.publish) throw notSent("this node has publish = false");
-  const attempts = config.nats.urls.length > 0 ? STREAM_ATTEMPTS : EMBEDDED_STREAM_ATTEMPTS;
+  const attempts = config.nats.urls.length > 0 ? COMMAND_ATTEMPTS : EMBEDDED_ATTEMPTS;
   try {
     using replica = await Replica.open(config, { signal, logger });
     await using connection = await connectNode(config, { signal, logger, attempts });

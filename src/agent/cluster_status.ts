@@ -6,7 +6,7 @@ import type { Peer, Peers } from "../stream/peers.ts";
 import { STATUS } from "./node_observer.ts";
 
 /** How long running nodes have to say that they are there, each after the one before. */
-const FIND_TIMEOUT_MS = 1_000;
+export const FIND_TIMEOUT_MS = 1_000;
 /** How long one may take to tell; it answers within two seconds, whatever it waits for. */
 const ANSWER_TIMEOUT_MS = 4_000;
 /** More are no cluster. */
@@ -21,8 +21,7 @@ export async function askForStatus(peers: Peers, signal: AbortSignal): Promise<P
 async function askOne(peers: Peers, peer: Peer, signal: AbortSignal): Promise<PeerStatus> {
   const told = { node: String(peer.node), instance: peer.instance };
   try {
-    const options = { timeoutMs: ANSWER_TIMEOUT_MS, signal };
-    const status = await callPeer<NodeStatus>(peers, peer, [STATUS], options);
+    const status = await askPeer(peers, peer, signal);
     return { ...told, status, problem: undefined };
   } catch (error) {
     signal.throwIfAborted();
@@ -32,4 +31,9 @@ async function askOne(peers: Peers, peer: Peer, signal: AbortSignal): Promise<Pe
       : `Cannot understand it: ${messageOf(error)}`;
     return { ...told, status: undefined, problem };
   }
+}
+
+/** What a running node says of itself. Rejects with a StreamError when it does not answer in time. */
+export function askPeer(peers: Peers, peer: Peer, signal: AbortSignal): Promise<NodeStatus> {
+  return callPeer<NodeStatus>(peers, peer, [STATUS], { timeoutMs: ANSWER_TIMEOUT_MS, signal });
 }

@@ -1,7 +1,7 @@
 import { type Position, readPositions } from "../apply/position.ts";
+import { oldestCapturedAt } from "../capture/unsent.ts";
 import { messageOf } from "../lib/errors.ts";
-import { changeLog, CONFLICT_LOG, GLOBAL_LOG, QUARANTINE } from "../schema/names.ts";
-import { hasTable } from "../schema/own_tables.ts";
+import { CONFLICT_LOG, GLOBAL_LOG, QUARANTINE } from "../schema/names.ts";
 import { Database } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
 
@@ -56,7 +56,7 @@ function factsOf(database: Database): DatabaseFacts {
   return {
     positions: readPositions(database),
     pending: count(GLOBAL_LOG),
-    oldestPendingAtMs: oldestPending(database),
+    oldestPendingAtMs: oldestCapturedAt(database),
     conflicts: count(CONFLICT_LOG),
     quarantined: count(QUARANTINE),
     tablesWithTriggers: database.count(
@@ -65,14 +65,4 @@ function factsOf(database: Database): DatabaseFacts {
          AND tbl_name NOT LIKE '\\_\\_harmonylite\\_\\_%' ESCAPE '\\'`,
     ),
   };
-}
-
-function oldestPending(database: Database): number | undefined {
-  const sql = `SELECT change_table_id, table_name FROM ${quote(GLOBAL_LOG)} ORDER BY id LIMIT 1`;
-  const [id, table] = database.get(sql) ?? [];
-  if (typeof id !== "bigint") return undefined;
-  const log = changeLog(String(table));
-  if (!hasTable(database, log)) return undefined;
-  const madeAt = database.get(`SELECT created_at FROM ${quote(log)} WHERE id = ?`, id)?.[0];
-  return typeof madeAt === "bigint" ? Number(madeAt) : undefined;
 }

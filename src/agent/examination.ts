@@ -14,11 +14,9 @@ import { isThere } from "../lib/files.ts";
 import { sleep } from "../lib/sleep.ts";
 import { openStore } from "../snapshot/open_store.ts";
 import { Database } from "../sqlite/database.ts";
-import type { NodeStatus } from "../observe/node_status.ts";
-import { callPeer } from "../stream/peer_calls.ts";
 import type { Peer, Peers } from "../stream/peers.ts";
+import { askPeer, FIND_TIMEOUT_MS } from "./cluster_status.ts";
 import { connectToLook, type LookingDesk } from "./log_connection.ts";
-import { STATUS } from "./node_observer.ts";
 import { readNodeState } from "./node_state.ts";
 import { generationsOf } from "./save_snapshot.ts";
 import { readSequenceMap, writeSequenceMap } from "./sequence_map.ts";
@@ -26,9 +24,6 @@ import { readSequenceMap, writeSequenceMap } from "./sequence_map.ts";
 /** How long a database that somebody has locked for everybody is tried again. */
 const LOCKED_PATIENCE_MS = 3_000;
 const RETRY_MS = 50;
-/** How long nodes have to say that they run, and to say how they are. */
-const FIND_TIMEOUT_MS = 1_000;
-const STATUS_TIMEOUT_MS = 4_000;
 /** A node may tell what it found this long ago. */
 const STATUS_AGE_MS = 300;
 
@@ -130,8 +125,7 @@ async function connect(
 async function askNode(peers: Peers, node: Peer, signal: AbortSignal): Promise<NodeAnswer[]> {
   const before = Date.now();
   try {
-    const options = { timeoutMs: STATUS_TIMEOUT_MS, signal };
-    const status = await callPeer<NodeStatus>(peers, node, [STATUS], options);
+    const status = await askPeer(peers, node, signal);
     const after = Date.now();
     const uncertainMs = (after - before) / 2 + STATUS_AGE_MS;
     return [{ status, clock: { aheadMs: (before + after) / 2 - status.nowMs, uncertainMs } }];

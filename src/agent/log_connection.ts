@@ -25,6 +25,8 @@ import { readNodeState } from "./node_state.ts";
 /** Pauses while JetStream is not ready: its servers may still be looking for each other. */
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 2_000;
+/** How often a command asks JetStream for its streams before they count as not to be had. */
+export const COMMAND_ATTEMPTS = 5;
 
 export interface LogConnection extends AsyncDisposable {
   /** The connection itself. */

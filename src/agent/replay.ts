@@ -6,11 +6,8 @@ import type { Generation } from "../snapshot/manifest.ts";
 import { SnapshotError } from "../snapshot/snapshot_error.ts";
 import { strip } from "../snapshot/take.ts";
 import type { ReplicationLog, StreamState } from "../stream/replication_log.ts";
-import { connectBeside } from "./log_connection.ts";
+import { COMMAND_ATTEMPTS, connectBeside } from "./log_connection.ts";
 import { Replica } from "./replica.ts";
-
-/** How often JetStream is asked for its streams before it counts as not to be had. */
-const STREAM_ATTEMPTS = 5;
 
 /** Number, 1 is the newest, of the newest snapshot in which nothing is from after a moment, Unix nanoseconds. */
 export function newestBefore(generations: readonly Generation[], untilNs: bigint): string {
@@ -35,7 +32,7 @@ export async function replay(
   untilNs: bigint,
   { signal, logger }: { readonly signal: AbortSignal; readonly logger: Logger },
 ): Promise<void> {
-  await using connection = await connectBeside(config, { signal, logger, attempts: STREAM_ATTEMPTS });
+  await using connection = await connectBeside(config, { signal, logger, attempts: COMMAND_ATTEMPTS });
   using replica = await Replica.open({ ...config, dbPath: path }, { signal, logger });
   for (const state of await connection.log.streams()) {
     await replayStream(replica, connection.log, state, untilNs, signal);

@@ -9,11 +9,8 @@ import type { SnapshotStore } from "../snapshot/store.ts";
 import { type TakeOptions, takeSnapshot } from "../snapshot/take.ts";
 import { Database } from "../sqlite/database.ts";
 import { takeOwnership } from "./database_owner.ts";
-import { connectBeside, connectNode, type LogConnection } from "./log_connection.ts";
+import { COMMAND_ATTEMPTS, connectBeside, connectNode, type LogConnection } from "./log_connection.ts";
 import { Replica } from "./replica.ts";
-
-/** How often JetStream is asked for its streams before a command gives up. */
-const STREAM_ATTEMPTS = 5;
 
 export interface SaveOptions {
   readonly signal: AbortSignal;
@@ -104,7 +101,7 @@ export async function saveSnapshot(config: Config, options: SaveOptions): Promis
   using replica = lock && await openReplica(config, options);
   await using connection = await (lock ? connectNode : connectBeside)(config, {
     ...options,
-    attempts: STREAM_ATTEMPTS,
+    attempts: COMMAND_ATTEMPTS,
   });
   await using store = await connection.openStore();
   const stop = new AbortController();

@@ -5,10 +5,8 @@ import { differencesOf, type TableDifference } from "../schema/differences.ts";
 import { readChosenTables } from "../schema/followed_tables.ts";
 import { type AnnouncedSchema, knownColumns } from "../schema/registry_entry.ts";
 import { Database } from "../sqlite/database.ts";
+import { FIND_TIMEOUT_MS } from "./cluster_status.ts";
 import { connectBeside } from "./log_connection.ts";
-
-/** How long running nodes have to say that they are there. */
-const FIND_TIMEOUT_MS = 1_000;
 
 /** The schema of a database as replication sees it, whether a node runs or not. */
 export interface LocalSchema {

@@ -1,6 +1,5 @@
-import { dirname } from "node:path";
 import { DatabaseError, messageOf } from "../lib/errors.ts";
-import { statIfThere } from "../lib/files.ts";
+import { giveToFolderOwner, statIfThere } from "../lib/files.ts";
 
 /** Whoever looks whether a lock is held shares it for a moment: so often, and after such pauses, it is tried again. */
 const ATTEMPTS = 100;
@@ -36,7 +35,7 @@ export class ProcessLock implements Disposable {
     const file = openLock(databasePath, { create: true, read: true, write: true, mode: 0o600 });
     try {
       if (!tryLock(file)) throw inUse(databasePath);
-      if (passing) giveAway(databasePath);
+      if (passing) giveToFolderOwner(lockPath(databasePath));
       else requireUser(databasePath);
     } catch (error) {
       file.close();
@@ -85,14 +84,6 @@ export function requireUser(databasePath: string): void {
 
 function ownerOf(path: string): number | undefined {
   return statIfThere(path)?.uid ?? undefined;
-}
-
-/** A lock file that root has made belongs to whom its folder does, who must be able to open it. */
-function giveAway(databasePath: string): void {
-  const path = lockPath(databasePath);
-  const { uid, gid } = Deno.statSync(dirname(path));
-  if (Deno.uid() !== 0 || uid === null || gid === null || ownerOf(path) !== 0) return;
-  Deno.chownSync(path, uid, gid);
 }
 
 function isLocked(databasePath: string): boolean {

@@ -26,3 +26,14 @@ export function oldestUnsent(database: Database, filter: TableFilter, ts: bigint
   );
   return found.filter((id) => typeof id === "bigint").sort((a, b) => a < b ? -1 : 1)[0];
 }
+
+/** When the first of all changes that wait was captured, Unix milliseconds; undefined when none waits, or its row is gone. */
+export function oldestCapturedAt(database: Database): number | undefined {
+  const sql = `SELECT change_table_id, table_name FROM ${quote(GLOBAL_LOG)} ORDER BY id LIMIT 1`;
+  const [id, table] = database.get(sql) ?? [];
+  if (typeof id !== "bigint") return undefined;
+  const log = changeLog(String(table));
+  if (!hasTable(database, log)) return undefined;
+  const at = database.get(`SELECT created_at FROM ${quote(log)} WHERE id = ?`, id)?.[0];
+  return typeof at === "bigint" ? Number(at) : undefined;
+}

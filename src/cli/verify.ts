@@ -1,4 +1,5 @@
 import { secretsOf } from "../config/config.ts";
+import { countText } from "../lib/quantities.ts";
 import { openLogger } from "../observe/logger.ts";
 import { toSql } from "../sqlite/sql_value.ts";
 import { decodeKey } from "../verify/key.ts";
@@ -50,9 +51,9 @@ function render(results: readonly NodeResult[], verdict: Verdict): string {
 
 function renderNode({ node, tables, repaired, failure }: NodeResult): string[] {
   const rows = tables.reduce((sum, table) => sum + table.rows, 0);
-  const lines = [`node ${node}: ${tables.length} tables, ${rows} rows`];
+  const lines = [`node ${node}: ${countText(tables.length, "table")}, ${countText(rows, "row")}`];
   for (const table of tables) lines.push(...renderTable(table));
-  if (repaired !== undefined) lines.push(`  ${repaired} rows written by the repair`);
+  if (repaired !== undefined) lines.push(`  ${countText(repaired, "row")} written by the repair`);
   if (failure !== undefined) lines.push(`  stopped: ${failure}`);
   return lines;
 }
@@ -61,8 +62,10 @@ function renderTable({ kind, differences, open, refused }: TableResult): string[
   const name = `  ${kind.table}${kind.nulls ? " (rows with NULL in their key)" : ""}`;
   const lines: string[] = [];
   if (refused !== undefined) lines.push(`${name}: not compared: ${refused}`);
-  if (open > 0) lines.push(`${name}: ${open} rows are being written, and were not judged`);
-  if (differences.length > 0) lines.push(`${name}: ${differences.length} rows differ`);
+  if (open > 0) lines.push(`${name}: ${countText(open, "row")} being written, not judged`);
+  if (differences.length > 0) {
+    lines.push(`${name}: ${countText(differences.length, "row differs", "rows differ")}`);
+  }
   for (const difference of differences.slice(0, MAX_SHOWN)) {
     const { here, there, holds } = difference;
     const state = ({ hash }: Difference["here"]): string => hash === undefined ? "missing" : "present";

@@ -1,6 +1,6 @@
+import { oldestCapturedAt } from "../capture/unsent.ts";
 import { countText, durationText } from "../lib/quantities.ts";
-import { changeLog, GLOBAL_LOG } from "../schema/names.ts";
-import { hasTable } from "../schema/own_tables.ts";
+import { GLOBAL_LOG } from "../schema/names.ts";
 import type { Database } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
 import { type Check, fail, ok, warn } from "./check.ts";
@@ -34,12 +34,6 @@ export const pending: Check = {
 
 function readPending(database: Database): { waiting: number; ageMs: number | undefined } {
   const waiting = database.count(`SELECT count(*) FROM ${quote(GLOBAL_LOG)}`);
-  const [id, table] = database.get(
-    `SELECT change_table_id, table_name FROM ${quote(GLOBAL_LOG)} ORDER BY id LIMIT 1`,
-  ) ?? [];
-  if (id === undefined || id === null || !hasTable(database, changeLog(String(table)))) {
-    return { waiting, ageMs: undefined };
-  }
-  const at = database.value(`SELECT created_at FROM ${quote(changeLog(String(table)))} WHERE id = ?`, id);
-  return { waiting, ageMs: typeof at === "bigint" ? Math.max(0, Date.now() - Number(at)) : undefined };
+  const at = oldestCapturedAt(database);
+  return { waiting, ageMs: at === undefined ? undefined : Math.max(0, Date.now() - at) };
 }

@@ -1,4 +1,4 @@
-import { type ListenAddress, localAddress } from "../config/listen_address.ts";
+import { formatAddress, type ListenAddress, localAddress } from "../config/listen_address.ts";
 import { wantedPorts } from "./addresses.ts";
 import { type Check, fail, ok, skipped } from "./check.ts";
 
@@ -14,9 +14,9 @@ export const ports: Check = {
     if (!runs && await patient.runs(signal)) return skipped("the node runs where its ports cannot be seen");
     const problems = (await Promise.all(wanted.map(async (each) => {
       const problem = runs ? await judgeListener(each.address) : await judgeFree(each.address);
-      return problem === undefined ? [] : [`${each.key} = ${textOf(each.address)}: ${problem}`];
+      return problem === undefined ? [] : [`${each.key} = ${formatAddress(each.address)}: ${problem}`];
     }))).flat();
-    const list = wanted.map(({ key, address }) => `${key} = ${textOf(address)}`);
+    const list = wanted.map(({ key, address }) => `${key} = ${formatAddress(address)}`);
     if (problems.length === 0) return ok(runs ? "The node listens" : "They are free", list);
     return fail(
       runs ? "The node does not listen where it should" : "An address cannot be used",
@@ -52,8 +52,4 @@ async function answers(address: ListenAddress): Promise<boolean> {
     if (error instanceof Deno.errors.NotCapable) throw error;
     return false; // Whatever keeps us out, nobody let us in.
   }
-}
-
-function textOf({ host, port }: ListenAddress): string {
-  return `${host.includes(":") ? `[${host}]` : host}:${port}`;
 }

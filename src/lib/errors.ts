@@ -39,9 +39,8 @@ export class WireError extends HarmonyLiteError {
   }
 }
 
-/** NATS or JetStream refused for good, or could not be reached within the configured attempts. */
-export class StreamError extends HarmonyLiteError {
-  override name = "StreamError";
+/** What is asked of another machine could not be had: it refused for good, or could not be reached in time. */
+export abstract class RemoteError extends HarmonyLiteError {
   /** Whether trying again later can help: true for lost connections and time-outs, false for refusals. */
   readonly transient: boolean;
 
@@ -53,6 +52,11 @@ export class StreamError extends HarmonyLiteError {
     super(code, message, options);
     this.transient = options.transient;
   }
+}
+
+/** NATS or JetStream refused for good, or could not be reached within the configured attempts. */
+export class StreamError extends RemoteError {
+  override name = "StreamError";
 }
 
 /** The message of anything that was thrown. */

@@ -1,3 +1,5 @@
+import { dirname } from "node:path";
+
 /** For what may be absent, after `catch`: any other failure is thrown on. */
 export function unlessAbsent(error: unknown): undefined {
   if (!(error instanceof Deno.errors.NotFound)) throw error;
@@ -36,6 +38,13 @@ export function renameIfThere(from: string, to: string): void {
   } catch (error) {
     unlessAbsent(error);
   }
+}
+
+/** What root has made belongs to whom its folder does, who could not use it otherwise. Nothing happens for other users. */
+export function giveToFolderOwner(path: string): void {
+  const { uid, gid } = Deno.statSync(dirname(path));
+  if (Deno.uid() !== 0 || uid === null || gid === null || Deno.statSync(path).uid !== 0) return;
+  Deno.chownSync(path, uid, gid);
 }
 
 /** Writes a text that only this user may read. Crash point: the old file or the new one is there, never half of one. */

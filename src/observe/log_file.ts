@@ -1,5 +1,5 @@
 import { ConfigError, messageOf } from "../lib/errors.ts";
-import { renameIfThere } from "../lib/files.ts";
+import { giveToFolderOwner, renameIfThere } from "../lib/files.ts";
 
 /** How many old log files are kept, as `<path>.1` and so on. */
 export const KEPT_LOG_FILES = 3;
@@ -38,7 +38,9 @@ export class LogFile implements Disposable {
   /** Throws ConfigError when the file cannot be written. */
   static async open(path: string, options: LogFileOptions = {}): Promise<LogFile> {
     try {
-      return new LogFile(path, await Deno.open(path, OPEN_OPTIONS), options);
+      const file = await Deno.open(path, OPEN_OPTIONS);
+      giveToFolderOwner(path); // A command that root runs leaves what the node can go on with.
+      return new LogFile(path, file, options);
     } catch (error) {
       throw new ConfigError(`Cannot open the log file "${path}": ${messageOf(error)}`, { cause: error });
     }
@@ -62,6 +64,7 @@ export class LogFile implements Disposable {
       renameIfThere(from, `${this.#path}.${age + 1}`);
     }
     const next = Deno.openSync(this.#path, OPEN_OPTIONS);
+    giveToFolderOwner(this.#path);
     this.#file.close();
     [this.#file, this.#bytes] = [next, 0];
   }

@@ -73,10 +73,8 @@ export class SchemaRegistry {
   }
 
   /** What each node of the cluster has said last. Rejects with a StreamError when the registry cannot be reached. */
-  async announced(signal: AbortSignal): Promise<AnnouncedSchema[]> {
-    const { store } = this.#options;
-    const state = await store.list(signal);
-    return state === undefined ? [] : await readEntries(store, state, signal);
+  announced(signal: AbortSignal): Promise<AnnouncedSchema[]> {
+    return readAnnounced(this.#options.store, signal);
   }
 
   /**
@@ -149,6 +147,12 @@ export class SchemaRegistry {
       if (!(error instanceof StreamError) && !signal.aborted) throw error;
     }
   }
+}
+
+/** What each node has said last in the registry that `store` holds. Rejects with a StreamError when it cannot be reached. */
+export async function readAnnounced(store: KeyValueStore, signal: AbortSignal): Promise<AnnouncedSchema[]> {
+  const state = await store.list(signal);
+  return state === undefined ? [] : await readEntries(store, state, signal);
 }
 
 async function readEntries(

@@ -1,19 +1,8 @@
-import { HarmonyLiteError, messageOf } from "../lib/errors.ts";
+import { messageOf, RemoteError } from "../lib/errors.ts";
 
 /** A snapshot store refused, or could not be reached. */
-export class StoreError extends HarmonyLiteError {
+export class StoreError extends RemoteError {
   override name = "StoreError";
-  /** Whether trying again later can help without a change of configuration. */
-  readonly transient: boolean;
-
-  constructor(
-    code: string,
-    message: string,
-    options: { hint?: string; cause?: unknown; transient: boolean },
-  ) {
-    super(code, message, options);
-    this.transient = options.transient;
-  }
 }
 
 /** What a failure means to an operator. */

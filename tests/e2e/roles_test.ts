@@ -10,6 +10,7 @@ Deno.test("publish = false receives and never sends; what was written meanwhile 
     choose: (id) => ({ top: { publish: id !== 1 } }),
   });
   const [quiet, other] = [cluster.node(1), cluster.node(2)];
+  await quiet.process.waitForLog("publish = false: changes are kept here, none is sent");
   await quiet.sql(
     "INSERT INTO notes VALUES (1, 'kept back'), (2, 'removed'); DELETE FROM notes WHERE id = 2;",
   );
@@ -38,6 +39,7 @@ Deno.test("replicate = false sends and never applies; what was missed arrives on
     choose: (id) => ({ top: { replicate: id !== 1, cleanup_interval: 200 } }),
   });
   const [sender, other] = [cluster.node(1), cluster.node(2)];
+  await sender.process.waitForLog("replicate = false: what other nodes write is not taken over");
   await other.sql("INSERT INTO notes VALUES (10, 'not for the sender');");
   await eventually("it is sent", () => other.pending() === 0);
   for (const id of [1, 2]) {
