@@ -44,7 +44,7 @@ export class Housekeeping {
     while (!signal.aborted) {
       await pause(this.#options.cleanupIntervalMs, signal);
       if (!signal.aborted) await this.#cleanUp(signal);
-      await this.#mirrorPositions();
+      await this.mirrorPositions();
     }
   }
 
@@ -134,7 +134,7 @@ export class Housekeeping {
   }
 
   /** Writes the sequence map if a position moved; not if the user removed it meanwhile, as a wish for the next start. */
-  async #mirrorPositions(): Promise<void> {
+  async mirrorPositions(): Promise<void> {
     const { database, schema, sequenceMapPath, mayMirror, logger } = this.#options;
     if (!mayMirror()) return;
     const positions = await schema.read(() => readPositions(database));

@@ -72,6 +72,8 @@ async function replicate(config: Config, { signal, logger }: NodeOptions): Promi
   using replica = await Replica.open(config, { signal, logger });
   await takeOwnership(replica.database, replica.schema, { node: config.nodeId, logger, signal });
   checkSequenceMap(config, logger);
+  if (!config.publish) logger.info("publish = false: changes are kept here, none is sent");
+  if (!config.replicate) logger.info("replicate = false: what other nodes write is not taken over");
   using observer = new NodeObserver(replica);
   await using _pages = await serveNode(replica, observer, logger);
   await new NodeLoops(replica, observer, { watcher, connect }).run(signal);
@@ -178,7 +180,7 @@ export class NodeLoops {
     await adoptOriginalPositions({ database, schema, log, sequenceMapPath, logger, signal });
     const isPutBack = await this.#isPutBack(signal);
     await recovery?.atStart(this.#hadSequenceMap, signal);
-    this.#isRecovered = !isPutBack;
+    if (!isPutBack) await this.#haveRecovered();
     observer.phase = "catching_up";
     applier.caughtUp.then(() => signal.aborted || (observer.phase = "replicating"));
     await loops.untilOneFails({
@@ -197,11 +199,17 @@ export class NodeLoops {
       await schema.read(() => readPositions(database).length > 0, signal);
   }
 
+  /** At once: a node that is killed a moment later need not compare its rows. */
+  async #haveRecovered(): Promise<void> {
+    this.#isRecovered = true;
+    await this.#housekeeping.mirrorPositions();
+  }
+
   async #compare(applier: Applier, verification: Verification, signal: AbortSignal): Promise<void> {
     await untilAborted(applier.caughtUp, signal);
     if (signal.aborted) return;
     await verification.repairOnce();
-    this.#isRecovered = true;
+    await this.#haveRecovered();
     // A loop that ends by itself counts as dead.
     await untilAborted(new Promise<never>(() => {}), signal);
   }

@@ -118,7 +118,7 @@ export class Comparison {
       const there = await this.#there.rows(kind, rest, ROWS_AT_A_TIME);
       more = there.length === ROWS_AT_A_TIME;
       const listed = { after, upTo: more ? there.at(-1)!.key : range.upTo };
-      const here = await this.#here.rows(kind, listed, -1);
+      const here = await this.#here.rows(kind, listed, Infinity);
       const keys = unlike(here, there);
       if (keys.length > 0) yield keys;
       after = listed.upTo;

@@ -40,6 +40,10 @@ interface HashedRow {
   readonly hash: number;
 }
 
+/** How many rows are in memory at a time, at first and at most, and how many bytes of them are aimed at. */
+const FIRST_PAGE_ROWS = 16;
+const MAX_PAGE_ROWS = 256;
+const PAGE_BYTES = 256 << 10;
 /** Beyond so many own changes on their way no row of the table can be judged. */
 const MAX_ON_THEIR_WAY = 50_000;
 const DIGEST_CHARS = 24;
@@ -71,18 +75,18 @@ export class TableRows {
 
   /** The first rows of a range, at most `limit`: their keys and hashes. */
   read(range: KeyRange, limit: number): { readonly key: EncodedKey; readonly hash: number }[] {
-    return this.#range(range, limit).map(({ key, hash }) => ({ key: encodeKey(key), hash }));
+    return [...this.#range(range, limit)].map(({ key, hash }) => ({ key: encodeKey(key), hash }));
   }
 
   digest(range: KeyRange): Digest {
-    return digestOf(this.#range(range, -1));
+    const { count, digest } = digestOf(this.#range(range, Infinity));
+    return { count, digest };
   }
 
   /** The digest of the first rows of a range, at most `limit`, and the key of the last; undefined without any. */
   next(range: KeyRange, limit: number): (Digest & { readonly last: EncodedKey }) | undefined {
-    const rows = this.#range(range, limit);
-    const last = rows.at(-1);
-    return last && { ...digestOf(rows), last: encodeKey(last.key) };
+    const { last, ...digest } = digestOf(this.#range(range, limit));
+    return last && { ...digest, last: encodeKey(last) };
   }
 
   states(keys: readonly EncodedKey[]): RowState[] {
@@ -119,10 +123,33 @@ export class TableRows {
     );
   }
 
-  #range(range: KeyRange, limit: number): HashedRow[] {
+  /**
+   * The first rows of a range, at most `limit`. Few of them at a time: rows that are all there at once outlive the young
+   * generation of V8, which costs more time than asking again, and four times the memory.
+   */
+  *#range({ after, upTo }: KeyRange, limit: number): Generator<HashedRow> {
+    let rows = FIRST_PAGE_ROWS;
+    for (let start = after, left = limit; left > 0;) {
+      const { page, bytes } = this.#page({ after: start, upTo }, Math.min(rows, left));
+      yield* page;
+      if (page.length < Math.min(rows, left)) return;
+      start = encodeKey(page.at(-1)!.key);
+      left -= page.length;
+      rows = Math.floor(page.length * Math.min(2, PAGE_BYTES / bytes));
+      rows = Math.max(1, Math.min(rows, MAX_PAGE_ROWS));
+    }
+  }
+
+  #page(range: KeyRange, limit: number): { readonly page: HashedRow[]; readonly bytes: number } {
     const within = inRange(this.#order, range);
     const sql = `${this.#select} AND ${within.sql} ORDER BY ${this.#order.join(", ")} LIMIT ?`;
-    return this.#database.all(sql, ...within.parameters, BigInt(limit)).map((row) => this.#hash(row));
+    let bytes = 0;
+    const page = this.#database.all(sql, ...within.parameters, BigInt(limit)).map((row) => {
+      const hashed = this.#hash(row);
+      bytes += this.#scratch.length;
+      return hashed;
+    });
+    return { page, bytes };
   }
 
   #hash(row: Row): HashedRow {
@@ -177,9 +204,15 @@ function ofKind({ key, nullRows, nullKey }: FollowedTable): string {
   return nullKey.length > 0 ? hasNull(nullKey, ofRow) : "1";
 }
 
-/** Rows come in order of their key, so one hash over their hashes will do. */
-function digestOf(rows: readonly HashedRow[]): Digest {
-  const hashes = new Float64Array(rows.map(({ hash }) => hash));
-  const digest = createHash("sha256").update(new Uint8Array(hashes.buffer)).digest("hex");
-  return { count: rows.length, digest: digest.slice(0, DIGEST_CHARS) };
+/** Rows come in order of their key, so one hash over their hashes will do. Also the key of the last. */
+function digestOf(rows: Iterable<HashedRow>): Digest & { readonly last: readonly SqlValue[] | undefined } {
+  const hashes: number[] = [];
+  let last: readonly SqlValue[] | undefined;
+  for (const { key, hash } of rows) {
+    hashes.push(hash);
+    last = key;
+  }
+  const bytes = new Uint8Array(new Float64Array(hashes).buffer);
+  const digest = createHash("sha256").update(bytes).digest("hex").slice(0, DIGEST_CHARS);
+  return { count: hashes.length, digest, last };
 }

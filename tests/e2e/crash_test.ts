@@ -116,3 +116,18 @@ Deno.test("a node's memory does not grow with the backlog while nats-server is a
   console.log(`    highest resident memory: ${Math.round(highestMb)} MB`);
   assert.ok(highestMb < MAX_RESIDENT_MB, `${highestMb} MB`);
 });
+
+Deno.test("a node that is killed as soon as it runs does not take that for a wish to recover", async () => {
+  await using cluster = await startCluster(2, {
+    schema: "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT);",
+    choose: () => ({ top: { cleanup_interval: 3_600_000 } }),
+  });
+  const [writer, killed] = [cluster.node(1), cluster.node(2)];
+  await writer.sql("INSERT INTO notes VALUES (1, 'arrives');");
+  await cluster.converge();
+  await killed.process.waitForLog("Waiting checkpoint...");
+  await killed.kill();
+  await killed.start();
+  await killed.process.waitForLog("Caught up with the streams");
+  assert.ok(!killed.process.log.has("The sequence map was removed"));
+});
