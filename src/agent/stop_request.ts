@@ -3,7 +3,7 @@ import { DatabaseError, messageOf } from "../lib/errors.ts";
 import { pause, sleep } from "../lib/sleep.ts";
 
 /** How often a node looks whether it is asked to stop: a read of a file that is not there. */
-const LOOK_INTERVAL_MS = 200;
+const LOOK_INTERVAL_MS = 1_000;
 /** How long a node may take to drain and stop, the server that it runs included. */
 const STOP_TIMEOUT_MS = 30_000;
 const POLL_MS = 50;

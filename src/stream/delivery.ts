@@ -32,6 +32,11 @@ export function parseDelivery(reply: string): Delivery | undefined {
   };
 }
 
+/** Bytes of a message as JetStream counts them: subject, reply, headers and data. The library's type does not tell of it. */
+export function sizeOf(message: Msg): number {
+  return (message as Msg & { size(): number }).size();
+}
+
 export function toLogMessage(message: Msg, delivery: Delivery): LogMessage {
   return {
     stream: delivery.stream,

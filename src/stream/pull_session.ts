@@ -1,5 +1,5 @@
 import { createInbox, type Msg, type NatsConnection, nuid, type Subscription } from "@nats-io/transport-node";
-import { type Delivery, parseDelivery, parseHeaders } from "./delivery.ts";
+import { type Delivery, parseDelivery, parseHeaders, sizeOf } from "./delivery.ts";
 import { type ConsumerSettings, deleteSubject, type JetStreamApi, pullSubject } from "./jetstream_api.ts";
 
 /** How many messages one pull asks for. */
@@ -47,7 +47,8 @@ export class PullSession implements Disposable {
   readonly #subscription: Subscription;
   #watchdog: ReturnType<typeof setInterval> | undefined;
   #consumerSequence = 0;
-  #pull: { readonly inbox: string; remaining: number } | undefined;
+  /** What the server may still send. */
+  #pull: { readonly inbox: string; messages: number; bytes: number } | undefined;
   #pulls = 0;
   #pullBytes: number;
   #heard = true;
@@ -95,7 +96,8 @@ export class PullSession implements Disposable {
   /** Asks for more when none is on its way and the owner has room. */
   pull(): void {
     if (this.#ended || this.#pull !== undefined || !this.#owner.hasRoom()) return;
-    this.#pull = { inbox: `${this.#inbox}.${++this.#pulls}`, remaining: PULL_MESSAGES };
+    const inbox = `${this.#inbox}.${++this.#pulls}`;
+    this.#pull = { inbox, messages: PULL_MESSAGES, bytes: this.#pullBytes };
     this.#heard = true;
     const request = {
       batch: PULL_MESSAGES,
@@ -103,7 +105,7 @@ export class PullSession implements Disposable {
       expires: PULL_EXPIRES_MS * NANOS_PER_MS,
       idle_heartbeat: HEARTBEAT_MS * NANOS_PER_MS,
     };
-    this.#send(pullSubject(this.#stream, this.#name), JSON.stringify(request), this.#pull.inbox);
+    this.#send(pullSubject(this.#stream, this.#name), JSON.stringify(request), inbox);
   }
 
   [Symbol.dispose](): void {
@@ -125,7 +127,14 @@ export class PullSession implements Disposable {
     if (delivery?.consumerSequence !== this.#consumerSequence + 1) return this.lose();
     this.#consumerSequence++;
     if (!this.#owner.deliver(delivery, message)) return this.lose();
-    if (this.#pull !== undefined && --this.#pull.remaining === 0) this.#endPull();
+    if (this.#pull !== undefined) this.#count(this.#pull, sizeOf(message));
+  }
+
+  /** The server ends a pull without a word when a message takes the last of what it may send, be it the last byte. */
+  #count(pull: { messages: number; bytes: number }, bytes: number): void {
+    pull.messages--;
+    pull.bytes -= bytes;
+    if (pull.messages === 0 || pull.bytes === 0) this.#endPull();
   }
 
   /** An empty message with a code like those of HTTP: about the pull in whose inbox it arrives. */
@@ -134,7 +143,7 @@ export class PullSession implements Disposable {
     if (message.subject !== this.#pull?.inbox || code === 100) return;
     const isPullEnd = code === 408 || code === 404 || /batch completed|maxbytes/i.test(description);
     if (!isPullEnd) return this.lose(new Error(`${code} ${description}`));
-    if (/maxbytes/i.test(description) && this.#pull.remaining === PULL_MESSAGES) this.#pullBytes *= 2;
+    if (/maxbytes/i.test(description) && this.#pull.messages === PULL_MESSAGES) this.#pullBytes *= 2;
     this.#endPull();
   }
 

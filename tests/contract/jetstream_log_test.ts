@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { DirectMsgHeaders, jetstreamManager } from "@nats-io/jetstream";
-import type { NatsConnection } from "@nats-io/transport-node";
+import { createInbox, type NatsConnection } from "@nats-io/transport-node";
 import { StreamError } from "../../src/lib/errors.ts";
 import { sleep } from "../../src/lib/sleep.ts";
 import { JetStreamLog } from "../../src/stream/jetstream_log.ts";
 import type { LogMessage, ReplicationLog } from "../../src/stream/replication_log.ts";
+import { sizeOf } from "../../src/stream/delivery.ts";
+import { pullSubject } from "../../src/stream/jetstream_api.ts";
 import { PULL_BYTES } from "../../src/stream/pull_session.ts";
 import { connectToNats } from "../../src/nats/connection.ts";
 import { eventually } from "../support/eventually.ts";
@@ -21,6 +23,8 @@ import {
 } from "./replication_log_lab.ts";
 
 const STREAM = "changes-1";
+/** `hl_` and a nuid. */
+const READER_NAME_CHARS = 25;
 
 /** What the predecessor of this program, whose streams it shares, was seen to create. */
 const RECORDED_CONFIG = {
@@ -204,6 +208,34 @@ Deno.test("a message larger than what a reader asks for at once is read", async 
   await publishMany(log, 1, 4, 6);
   const sizes = (await readSome(log, STREAM, 1, 7)).map(({ data }) => data.length);
   assert.deepEqual(sizes, [2, 2, 2, 30 << 20, 2, 2, 2]);
+});
+
+Deno.test("a reader goes on at once when a message takes the very last byte that it asked for", async () => {
+  await using lab = await JetStreamLab.start({ config: "max_payload: 2MB\n" });
+  await using log = await lab.open();
+  await log.ensureStreams();
+  await publishMany(log, 1, 1, 1);
+  // As long as the names of the reader's own, for the server counts the subject that its messages are answered to.
+  const name = "probe".padEnd(READER_NAME_CHARS, "-");
+  const { consumers } = await jetstreamManager(lab.admin);
+  await consumers.add(STREAM, { name, ack_policy: "none" });
+  const inbox = createInbox();
+  const probing = lab.admin.subscribe(inbox, { max: 1 });
+  lab.admin.publish(pullSubject(STREAM, name), "", { reply: inbox });
+  const [probe] = await Array.fromAsync(probing);
+  const fixedBytes = sizeOf(probe!) - probe!.data.length;
+  const sessions: string[] = [];
+  lab.admin.subscribe("$JS.API.CONSUMER.CREATE.>", {
+    callback: (_, { subject }) => void sessions.push(subject),
+  });
+  await lab.admin.flush();
+  const reading = eachMessage(log.read(STREAM, 2, AbortSignal.timeout(60_000)));
+  await log.publish(1, { id: "m2", headers: new Map(), data: new Uint8Array(PULL_BYTES - fixedBytes) });
+  assert.equal((await reading.next()).value?.sequence, 2);
+  await publishMany(log, 1, 3, 3);
+  assert.equal((await reading.next()).value?.sequence, 3);
+  assert.equal(sessions.length, 1, "it was not given up for silence");
+  await reading.return(undefined);
 });
 
 Deno.test("a header that is not well-formed hides no message", async () => {
