@@ -51,7 +51,8 @@ async function replayStream(
   let position = startOf(state, readPosition(database, state.name));
   if (position.sequence >= state.last) return;
   try {
-    for await (const group of log.read(state.name, position.sequence + 1, signal, state.created)) {
+    const known = { created: state.created, timeNs: position.time };
+    for await (const group of log.read(state.name, position.sequence + 1, signal, known)) {
       const wanted = group.filter(({ timeNs, sequence }) => timeNs <= untilNs && sequence <= state.last);
       for (const last = wanted.at(-1)?.sequence ?? 0; position.sequence < last;) {
         position = await messages.apply(position, wanted, signal);

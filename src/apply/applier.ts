@@ -141,16 +141,19 @@ export class Applier {
   async #follow(state: StreamState, signal: AbortSignal): Promise<void> {
     const backoff = new Backoff({ firstMs: FIRST_PAUSE_MS, maxMs: LONGEST_PAUSE_MS });
     let fresh: StreamState | undefined = state;
+    let isRolledBack = false;
     while (!signal.aborted) {
       try {
         fresh ??= await this.#lookUp(state.name);
-        const position = await this.#startOver(fresh, signal);
+        const position = await this.#startOver(fresh, isRolledBack, signal);
+        isRolledBack = false;
         this.#conditions.set(state.name, "reading");
         this.#waitingSince.delete(state.name);
         this.#noteReached(position);
         await this.#readFrom(position, backoff, signal);
       } catch (error) {
         if (signal.aborted) return;
+        isRolledBack ||= isCode(error, "STREAM_ROLLED_BACK");
         if (isCode(error, "POSITION_TRUNCATED")) await this.#meetGap(state, error, backoff, signal);
         else await this.#tolerate(error, backoff, signal, state.name);
       }
@@ -161,8 +164,8 @@ export class Applier {
 
   async #readFrom(position: Position, backoff: Backoff, signal: AbortSignal): Promise<void> {
     const { log } = this.#options;
-    const { stream, sequence, created } = position;
-    for await (const messages of log.read(stream, sequence + 1, signal, created)) {
+    const { stream, sequence, created, time: timeNs } = position;
+    for await (const messages of log.read(stream, sequence + 1, signal, { created, timeNs })) {
       position = await this.#applyAll(position, messages, signal);
       backoff.reset();
     }
@@ -259,10 +262,10 @@ export class Applier {
   }
 
   /** The position to read from; see {@link sendAllAgain} for a stream that was recreated. */
-  async #startOver(state: StreamState, signal: AbortSignal): Promise<Position> {
+  async #startOver(state: StreamState, isRolledBack: boolean, signal: AbortSignal): Promise<Position> {
     const { database, schema, logger, messages } = this.#options;
     const stored = await this.#storedPosition(state.name);
-    const position = positionIn(state, stored);
+    const position = isRolledBack ? beginningOf(state) : positionIn(state, stored);
     if (position === stored) return position;
     if (!stored) {
       await schema.write(() => {
@@ -335,8 +338,11 @@ export class Applier {
 
 /** The position to read a stream from: the stored one, if it is of this stream. */
 function positionIn(state: StreamState, stored: Position | undefined): Position {
-  if (stored && !isRecreated(stored, state)) return stored;
-  return { stream: state.name, shard: state.shard, created: state.created, sequence: 0, time: 0n };
+  return stored && !isRecreated(stored, state) ? stored : beginningOf(state);
+}
+
+function beginningOf({ name, shard, created }: StreamState): Position {
+  return { stream: name, shard, created, sequence: 0, time: 0n };
 }
 
 /** Another creation time, or an end before our position: the stream under this name is another one. */

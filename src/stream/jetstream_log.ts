@@ -3,6 +3,7 @@ import { ClosedConnectionError, headers, type MsgHdrs, type NatsConnection } fro
 import { JetStreamApi, parseAnswer } from "./jetstream_api.ts";
 import { Link } from "./link.ts";
 import type {
+  KnownPast,
   LogMessage,
   OutgoingMessage,
   PublishAck,
@@ -116,10 +117,10 @@ export class JetStreamLog implements ReplicationLog {
     stream: string,
     from: number,
     signal: AbortSignal,
-    created?: string,
+    known?: KnownPast,
   ): AsyncIterable<readonly LogMessage[]> {
     const context = { connection: this.#connection, link: this.#link, api: this.#api };
-    return readStream(context, { stream, created, from }, AbortSignal.any([signal, this.#signal]));
+    return readStream(context, { stream, from, known }, AbortSignal.any([signal, this.#signal]));
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -1,5 +1,6 @@
 import { StreamError } from "../lib/errors.ts";
 import type {
+  KnownPast,
   LogMessage,
   OutgoingMessage,
   PublishAck,
@@ -8,7 +9,7 @@ import type {
   StreamState,
 } from "./replication_log.ts";
 import { differencesOf, DUPLICATE_WINDOW_MS, shardOf, streamNameOf, subjectOf } from "./stream_layout.ts";
-import { positionTruncated, streamRecreated } from "./stream_refusals.ts";
+import { positionTruncated, streamRecreated, streamRolledBack } from "./stream_refusals.ts";
 
 /** What goes wrong with one publication. Each rejects with a transient error. */
 export type PublishFault =
@@ -119,6 +120,14 @@ export class MemoryBroker {
     const stream = this.#streams.get(name);
     if (stream === undefined) return;
     while (stream.first < Math.min(first, stream.last + 1)) stream.messages.delete(stream.first++);
+    this.wake();
+  }
+
+  /** Puts an older copy of a stream in its place. */
+  rollBack(name: string, last: number): void {
+    const stream = this.#streams.get(name)!;
+    for (; stream.last > last; stream.last--) stream.messages.delete(stream.last);
+    for (const [id, { sequence }] of stream.ids) if (sequence > last) stream.ids.delete(id);
     this.wake();
   }
 
@@ -254,14 +263,16 @@ export class MemoryLog implements ReplicationLog {
     stream: string,
     from: number,
     signal: AbortSignal,
-    created = this.#broker.find(stream)?.created,
+    known?: KnownPast,
   ): AsyncGenerator<readonly LogMessage[]> {
     const ended = AbortSignal.any([signal, this.#closed.signal]);
+    let { created, timeNs } = known ?? { created: this.#broker.find(stream)?.created, timeNs: 0n };
     for (let next = Math.max(1, from); !ended.aborted;) {
-      const message = this.#connected ? this.#nextMessage(stream, created, next) : undefined;
+      const message = this.#connected ? this.#nextMessage(stream, { created, timeNs }, next) : undefined;
       if (message === undefined) await this.#broker.changed(ended);
       else {
         next++;
+        if (message.timeNs > timeNs) timeNs = message.timeNs;
         yield [message];
       }
     }
@@ -272,7 +283,11 @@ export class MemoryLog implements ReplicationLog {
     return Promise.resolve();
   }
 
-  #nextMessage(name: string, created: string | undefined, next: number): LogMessage | undefined {
+  #nextMessage(
+    name: string,
+    { created, timeNs }: { readonly created: string | undefined; readonly timeNs: bigint },
+    next: number,
+  ): LogMessage | undefined {
     const stream = this.#broker.find(name);
     if (stream === undefined) throw streamRecreated(name, next, "it was deleted");
     if (stream.created !== created) {
@@ -280,6 +295,8 @@ export class MemoryLog implements ReplicationLog {
     }
     if (stream.last < next - 1) throw streamRecreated(name, next, `its last message is ${stream.last}`);
     if (stream.first > next) throw positionTruncated(name, next, stream.first);
+    const last = stream.messages.get(next - 1);
+    if (last && timeNs > 0n && last.timeNs > timeNs) throw streamRolledBack(name, next);
     return stream.messages.get(next);
   }
 

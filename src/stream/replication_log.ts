@@ -92,13 +92,20 @@ export interface ReplicationLog extends AsyncDisposable {
    * At most a bounded number of messages is buffered. It survives disconnects. The iteration ends when the signal is
    * aborted, and rejects with a StreamError when the stream is gone or `from` lies before the first kept message
    * (code `POSITION_TRUNCATED`), also when that happens while reading.
-   * `created`: what is meant is the stream that was created then, not another one that has its name by now; without it the
-   * one that is there when the reading begins.
+   * `known`: what is meant is the stream that was created then, not another one that has its name by now, nor an older copy of
+   * it that has grown anew (code `STREAM_ROLLED_BACK`); without it the one that is there when the reading begins.
    */
   read(
     stream: string,
     from: number,
     signal: AbortSignal,
-    created?: string,
+    known?: KnownPast,
   ): AsyncIterable<readonly LogMessage[]>;
+}
+
+/** What a reader knows of a stream in which it goes on. */
+export interface KnownPast {
+  readonly created: string;
+  /** Nothing before the place where it goes on was stored later, Unix nanoseconds; 0 when that is not known. */
+  readonly timeNs: bigint;
 }

@@ -7,8 +7,8 @@ import type { JetStreamApi } from "./jetstream_api.ts";
 import type { Link } from "./link.ts";
 import { MessageBuffer } from "./message_buffer.ts";
 import { PULL_BYTES, PULL_MESSAGES, PullSession } from "./pull_session.ts";
-import type { LogMessage } from "./replication_log.ts";
-import { positionTruncated, streamRecreated } from "./stream_refusals.ts";
+import type { KnownPast, LogMessage } from "./replication_log.ts";
+import { positionTruncated, streamRecreated, streamRolledBack } from "./stream_refusals.ts";
 import { API_ERROR, isApiError, toStreamError } from "./transience.ts";
 
 /** A reader that holds as much is not sent more until it has less: together with one pull this bounds its memory. */
@@ -32,8 +32,8 @@ export interface ReaderContext {
 /** What to read; see `ReplicationLog.read`. */
 interface Beginning {
   readonly stream: string;
-  readonly created: string | undefined;
   readonly from: number;
+  readonly known: KnownPast | undefined;
 }
 
 /** Reads one stream; see `ReplicationLog.read`. */
@@ -69,13 +69,16 @@ class StreamReader {
   #next: number;
   /** Creation time of the stream that is read. */
   #created: string | undefined;
+  /** When the newest message that was read was stored, Unix nanoseconds; 0 while that is not known. */
+  #newestNs: bigint;
   #notFound = 0;
   #session: PullSession | undefined;
 
-  constructor(context: ReaderContext, { stream, created, from }: Beginning) {
+  constructor(context: ReaderContext, { stream, from, known }: Beginning) {
     this.#context = context;
     this.#stream = stream;
-    this.#created = created;
+    this.#created = known?.created;
+    this.#newestNs = known?.timeNs ?? 0n;
     this.#next = Math.max(1, from);
   }
 
@@ -138,7 +141,7 @@ class StreamReader {
     const start = this.#next;
     using session = await PullSession.open(connection, api, {
       stream: this.#stream,
-      from: start,
+      from: start > 1 && this.#newestNs > 0n ? start - 1 : start, // The last one once more: see #deliver.
       owner: {
         deliver: (delivery, message) => this.#deliver(delivery, message),
         hasRoom: () => this.#hasRoom(),
@@ -165,8 +168,16 @@ class StreamReader {
   /**
    * JetStream starts at the first message it still has, without a word, when the one asked for was discarded.
    * Nothing else leaves a gap, as `deny_delete` is set; so a gap is how that is noticed while reading.
+   *
+   * The message before the first one tells whether this is the stream that was read. In an older copy that has grown anew it
+   * was stored later than all that was read.
    */
   #deliver(delivery: Delivery, message: Msg): boolean {
+    if (delivery.streamSequence === this.#next - 1) {
+      if (delivery.timeNs <= this.#newestNs) return true;
+      this.buffer.fail(streamRolledBack(this.#stream, this.#next));
+      return false;
+    }
     if (delivery.streamSequence !== this.#next) {
       if (delivery.streamSequence > this.#next) {
         this.buffer.fail(positionTruncated(this.#stream, this.#next, delivery.streamSequence));
@@ -174,6 +185,7 @@ class StreamReader {
       return false;
     }
     this.#next++;
+    if (delivery.timeNs > this.#newestNs) this.#newestNs = delivery.timeNs;
     this.buffer.push(toLogMessage(message, delivery));
     return true;
   }

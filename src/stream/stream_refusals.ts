@@ -23,6 +23,15 @@ export function streamRecreated(stream: string, next: number, what: string, caus
   });
 }
 
+/** A backup of the server's store was put back, and has grown since: what was read of the stream is not what it holds. */
+export function streamRolledBack(stream: string, next: number): StreamError {
+  const problem = `an older copy of it was put back: message ${next - 1} is not the one that was read`;
+  return new StreamError("STREAM_ROLLED_BACK", `Cannot read stream "${stream}": ${problem}`, {
+    transient: false,
+    hint: "The node starts over with this stream; check that nobody restores an old store.",
+  });
+}
+
 /** The subject of a shard leads into a stream of another cluster: both would get each other's changes. */
 export function subjectTaken(subject: string, stream: string): StreamError {
   return new StreamError(

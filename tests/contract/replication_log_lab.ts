@@ -1,3 +1,4 @@
+import { cp } from "node:fs/promises";
 import { jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { connectToNats } from "../../src/nats/connection.ts";
@@ -21,6 +22,8 @@ export interface Lab extends AsyncDisposable {
   streamNames(): Promise<string[]>;
   /** Discards the messages below `first`. */
   truncate(name: string, first: number): Promise<void>;
+  /** Copies all that the broker has stored; calling what is returned puts that copy back. */
+  keepCopy(): Promise<() => Promise<void>>;
 }
 
 export const SETTINGS: StreamSettings = {
@@ -43,6 +46,12 @@ export async function startMemoryLab(): Promise<Lab> {
     deleteStream: (name) => Promise.resolve(broker.delete(name)),
     streamNames: () => Promise.resolve(broker.list().map(({ name }) => name)),
     truncate: (name, first) => Promise.resolve(broker.truncate(name, first)),
+    keepCopy: () => {
+      const ends = broker.list().map(({ name, last }) => ({ name, last }));
+      return Promise.resolve(() =>
+        Promise.resolve(ends.forEach(({ name, last }) => broker.rollBack(name, last)))
+      );
+    },
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }
@@ -108,6 +117,20 @@ export class JetStreamLab implements Lab {
   async truncate(name: string, first: number): Promise<void> {
     const manager = await jetstreamManager(this.admin);
     await manager.streams.purge(name, { seq: first });
+  }
+
+  async keepCopy(): Promise<() => Promise<void>> {
+    const { server } = this;
+    await server.stop();
+    const copy = `${server.storeDir}-copy`;
+    await cp(server.storeDir, copy, { recursive: true });
+    await server.start();
+    return async () => {
+      await server.stop();
+      await Deno.remove(server.storeDir, { recursive: true });
+      await Deno.rename(copy, server.storeDir);
+      await server.start();
+    };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

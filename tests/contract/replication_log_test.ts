@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { StreamError } from "../../src/lib/errors.ts";
 import type { LogMessage } from "../../src/stream/replication_log.ts";
+import { sleep } from "../../src/lib/sleep.ts";
 import { eventually } from "../support/eventually.ts";
 import {
   eachMessage,
@@ -283,12 +284,36 @@ for (const [adapter, start] of Object.entries(ADAPTERS)) {
     const [now] = await log.ensureStreams();
     await publishMany(log, 1, 1, 3);
     const signal = AbortSignal.timeout(30_000);
-    const first = async (created: string | undefined): Promise<number | undefined> => {
-      for await (const messages of log.read(STREAM, 1, signal, created)) return messages[0]!.sequence;
+    const first = async (created: string): Promise<number | undefined> => {
+      const known = { created, timeNs: 0n };
+      for await (const messages of log.read(STREAM, 1, signal, known)) return messages[0]!.sequence;
       return undefined;
     };
     await assert.rejects(first(before!.created), isStreamError("STREAM_RECREATED", false));
     assert.equal(await first(now!.created), 1);
+  });
+
+  test("does not go on in an older copy of a stream that was put back and has grown since", async (lab) => {
+    await using log = await lab.open();
+    const [{ created } = { created: "" }] = await log.ensureStreams();
+    await publishMany(log, 1, 1, 3);
+    const putBack = await lab.keepCopy();
+    await eventually("the server is there again", () => log.streams());
+    await publishMany(log, 1, 4, 6);
+    const timeNs = (await readSome(log, STREAM, 1, 6)).at(-1)!.timeNs;
+    const goOn = async (): Promise<number | undefined> => {
+      const signal = AbortSignal.timeout(30_000);
+      for await (const messages of log.read(STREAM, 6, signal, { created, timeNs })) {
+        return messages[0]!.sequence;
+      }
+      return undefined;
+    };
+    assert.equal(await goOn(), 6, "it is the same so far");
+    await putBack();
+    await eventually("the server is there again", () => log.streams());
+    await sleep(2); // The clock of MemoryLog has milliseconds.
+    await publishMany(log, 1, 14, 20);
+    await assert.rejects(goOn(), isStreamError("STREAM_ROLLED_BACK", false));
   });
 
   test("rejects when a stream is deleted while it is read", async (lab) => {

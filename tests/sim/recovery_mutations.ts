@@ -188,8 +188,8 @@ export const RECOVERY_MUTATIONS: readonly Mutation[] = [
     within: 400,
     edits: [{
       file: APPLIER,
-      find: "log.read(stream, sequence + 1, signal, created)",
-      replace: "log.read(stream, sequence + 1, signal, created && undefined)",
+      find: "log.read(stream, sequence + 1, signal, { created, timeNs })",
+      replace: "log.read(stream, sequence + 1, signal, timeNs < 0n ? { created, timeNs } : undefined)",
     }],
   },
   {

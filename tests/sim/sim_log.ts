@@ -1,6 +1,7 @@
 import type { MemoryLog } from "../../src/stream/memory_log.ts";
 import {
   HEADER_PART,
+  type KnownPast,
   type LogMessage,
   type OutgoingMessage,
   type PublishAck,
@@ -50,9 +51,9 @@ export class SimLog implements ReplicationLog {
     stream: string,
     from: number,
     signal: AbortSignal,
-    created?: string,
+    known?: KnownPast,
   ): AsyncGenerator<readonly LogMessage[]> {
-    const source = this.#log.read(stream, from, signal, created);
+    const source = this.#log.read(stream, from, signal, known);
     for (;;) {
       const [arrived] = await Promise.allSettled([source.next()]);
       // A failure passes a gate, too: from there on it is this process that runs, and its timers.

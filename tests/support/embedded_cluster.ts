@@ -10,7 +10,7 @@ const MAX_ENTRIES = 100_000;
 
 /** A node with a database and a nats-server of its own; not started. */
 export async function embeddedNode(
-  dir: TempDir,
+  dir: Pick<TempDir, "path" | "file">,
   id: number,
   schema: string,
   options: { readonly nats?: Settings; readonly log?: Settings; readonly args?: readonly string[] } = {},
