@@ -112,8 +112,8 @@ export class WaitingBatches {
       BigInt(message.sequence),
       message.data,
     );
-    const stored = this.#stored(message.stream, part.batch, part.number.index)!;
-    return added > 0 || sameContents(stored, message.data);
+    if (added > 0) return true;
+    return sameContents(this.#stored(message.stream, part.batch, part.number.index)!, message.data);
   }
 
   /** A batch of several parts took effect: its parts go, and it is known should they come again. */

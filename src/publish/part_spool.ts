@@ -1,3 +1,4 @@
+import { release } from "../lib/memory.ts";
 import type { Database } from "../sqlite/database.ts";
 
 /** Contents of parts that stay in memory; what comes after lies on disk until it is sent. */
@@ -30,6 +31,7 @@ export class PartSpool {
     }
     const id = ++this.#spooled;
     this.#database.run(`INSERT INTO ${SPOOL} VALUES (?, ?)`, id, data);
+    release(data);
     return () => this.#database.value(`SELECT data FROM ${SPOOL} WHERE id = ?`, id) as Uint8Array;
   }
 

@@ -1,3 +1,4 @@
+import { release } from "../lib/memory.ts";
 import { valueColumn } from "../schema/names.ts";
 import type { FollowedTable } from "../schema/followed_tables.ts";
 import { ofKind } from "../schema/row_conditions.ts";
@@ -97,7 +98,7 @@ export class Blocks {
     this.#rows = Math.floor(block.rows * Math.min(2, BLOCK_BYTES / bytes.length));
     this.#rows = Math.max(1, Math.min(this.#rows, MAX_ROWS));
     const areEqual = await other.#look(block, (joined) => `${joined} = ?`, bytes) === 1n;
-    (bytes.buffer as ArrayBuffer).transfer(0); // The collector would let gigabytes go by before it frees what lies outside of its heap.
+    release(bytes);
     return areEqual;
   }
 

@@ -7,6 +7,7 @@
 
 import { createHash, type Hash } from "node:crypto";
 import { WireError } from "../lib/errors.ts";
+import { release } from "../lib/memory.ts";
 import { CborWriter } from "./cbor.ts";
 import { EventDecoder, writeEvent } from "./codec.ts";
 import { compress, decompress, isCompressed, MAX_MESSAGE_BYTES } from "./compression.ts";
@@ -61,7 +62,7 @@ export interface BatchLimits {
   readonly compress: boolean;
 }
 
-/** Puts the content of a part somewhere and returns how to get it back: a batch may be larger than memory. */
+/** Puts the content of a part somewhere, as its own, and returns how to get it back: a batch may be larger than memory. */
 export type KeepContent = (data: Uint8Array) => () => Uint8Array;
 
 /** Content of a part that is complete. */
@@ -185,7 +186,8 @@ export class BatchWriter {
     // A piece that starts in the middle of a BLOB may look like a frame; inside a real one nobody takes it for that.
     const framed = this.#limits.compress || isCompressed(content);
     const data = framed ? compress(content) : content.slice();
-    this.#kept.push({ bytes: data.length, load: this.#keepContent(data) });
+    const bytes = data.length;
+    this.#kept.push({ bytes, load: this.#keepContent(data) });
   }
 
   /** Contents are hashed before compression: another release of zstd must not make another batch of the same changes. */
@@ -289,6 +291,7 @@ export function* decodeParts(
     if (contents) hashPart(contents, bytes);
     if (cut.size > 0) {
       cut.append(bytes, due);
+      if (bytes !== part) release(bytes);
       if (cut.size < due) continue;
       bytes = cut.bytes;
     }

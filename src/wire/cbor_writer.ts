@@ -1,4 +1,5 @@
 import { Buffer } from "node:buffer";
+import { release } from "../lib/memory.ts";
 import { FLOAT64, MAJOR, MAX_HEAD_BYTES, NULL, TAG_RAW_TEXT } from "./cbor_format.ts";
 import { RawText, type SqlValue } from "./event.ts";
 
@@ -35,7 +36,9 @@ export class CborWriter {
 
   clear(): void {
     this.length = 0;
-    if (this.bytes.length > MAX_KEPT_BYTES) this.#use(new Uint8Array(INITIAL_CAPACITY_BYTES));
+    if (this.bytes.length <= MAX_KEPT_BYTES) return;
+    release(this.bytes);
+    this.#use(new Uint8Array(INITIAL_CAPACITY_BYTES));
   }
 
   /** A copy of a range of what was written, the whole by default. */
@@ -60,6 +63,7 @@ export class CborWriter {
     const room = needed > MAX_KEPT_BYTES ? needed * 1.125 : this.bytes.length * 2;
     const grown = new Uint8Array(Math.max(needed, Math.ceil(room)));
     grown.set(this.bytes.subarray(0, this.length));
+    release(this.bytes);
     this.#use(grown);
   }
 
