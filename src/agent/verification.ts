@@ -9,7 +9,8 @@ import type { PeerMethods } from "../stream/peer_calls.ts";
 import type { Peers } from "../stream/peers.ts";
 import { LocalRows } from "../verify/local_rows.ts";
 import { askToVerify as askNode, rowMethods } from "../verify/protocol.ts";
-import { type NodeResult, verdictOf, verify } from "../verify/verify.ts";
+import type { NodeResult } from "../verify/comparison.ts";
+import { verdictOf, verify } from "../verify/verify.ts";
 import { connectBeside } from "./log_connection.ts";
 import type { Replica } from "./replica.ts";
 

@@ -1,7 +1,5 @@
 import type { Override } from "../config/sources.ts";
 import { HarmonyLiteError } from "../lib/errors.ts";
-import type { DoctorCommand } from "./doctor.ts";
-import type { IdsCommand } from "./ids.ts";
 
 /** Which configuration a command works with. */
 export interface ConfigChoice {
@@ -68,6 +66,28 @@ export type Command =
   }
   | { readonly name: "version" }
   | { readonly name: "help"; readonly topic: CommandName | undefined };
+
+export interface DoctorCommand {
+  readonly name: "doctor";
+  readonly choice: ConfigChoice;
+  readonly json: boolean;
+  readonly fix: boolean;
+  /** Write an archive for those who help to this file. */
+  readonly bundle: string | undefined;
+}
+
+/** Which ids a node takes, unless its node_id says so. */
+export interface RangeChoice {
+  readonly first: bigint | undefined;
+  readonly last: bigint | undefined;
+}
+
+export type IdsCommand =
+  & { readonly name: "ids"; readonly choice: ConfigChoice; readonly range: RangeChoice }
+  & (
+    | { readonly action: "list"; readonly json: boolean }
+    | { readonly action: "set"; readonly table: string }
+  );
 
 export type SnapshotCommand =
   & { readonly name: "snapshot"; readonly choice: ConfigChoice; readonly json: boolean }

@@ -6,18 +6,9 @@ import type { Patient } from "../doctor/patient.ts";
 import { ConfigError, messageOf } from "../lib/errors.ts";
 import { printable } from "../lib/printable.ts";
 import { redactor } from "../lib/redact.ts";
-import type { ConfigChoice } from "./command.ts";
+import type { DoctorCommand } from "./command.ts";
 import { EXIT, type Io } from "./io.ts";
 import { renderVersion } from "./version.ts";
-
-export interface DoctorCommand {
-  readonly name: "doctor";
-  readonly choice: ConfigChoice;
-  readonly json: boolean;
-  readonly fix: boolean;
-  /** Write an archive for those who help to this file. */
-  readonly bundle: string | undefined;
-}
 
 const EXIT_OF = { ok: EXIT.ok, warn: EXIT.warning, fail: EXIT.failure } as const;
 

@@ -4,7 +4,7 @@ import type { Config } from "../config/config.ts";
 import { localAddress } from "../config/listen_address.ts";
 import { usualMonitors, wantedPorts } from "../doctor/addresses.ts";
 import { findProgram } from "../lib/programs.ts";
-import type { DoctorCommand } from "./doctor.ts";
+import type { DoctorCommand } from "./command.ts";
 
 /**
  * What `doctor` needs beyond what a node of this configuration does: to look at disks, addresses and the monitors of NATS, to ask the

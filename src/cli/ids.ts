@@ -3,21 +3,8 @@ import { printable } from "../lib/printable.ts";
 import { Database } from "../sqlite/database.ts";
 import { type IdRange, type RangedTable, rangeOf, readRangedTables, startRange } from "../doctor/id_range.ts";
 import { loadChoice } from "./check.ts";
-import { type ConfigChoice, UsageError } from "./command.ts";
+import { type IdsCommand, type RangeChoice, UsageError } from "./command.ts";
 import type { Io } from "./io.ts";
-
-/** Which ids a node takes, unless its node_id says so. */
-export interface RangeChoice {
-  readonly first: bigint | undefined;
-  readonly last: bigint | undefined;
-}
-
-export type IdsCommand =
-  & { readonly name: "ids"; readonly choice: ConfigChoice; readonly range: RangeChoice }
-  & (
-    | { readonly action: "list"; readonly json: boolean }
-    | { readonly action: "set"; readonly table: string }
-  );
 
 /** Shows which ids this node should give to new rows, and sets where AUTOINCREMENT goes on. */
 export async function ids(command: IdsCommand, { stdout, signal }: Io): Promise<void> {

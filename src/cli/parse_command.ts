@@ -1,6 +1,5 @@
 import { parseArgs } from "node:util";
 import type { Override } from "../config/sources.ts";
-import type { IdsCommand } from "./ids.ts";
 import { DEFAULT_LIMIT, OPTIONS } from "./options.ts";
 import { nearest } from "../lib/nearest.ts";
 import {
@@ -8,6 +7,7 @@ import {
   type CommandName,
   COMMANDS,
   type ConfigChoice,
+  type IdsCommand,
   type SnapshotCommand,
   type SnapshotOutput,
   UsageError,

@@ -5,8 +5,7 @@ import type { Config } from "../config/config.ts";
 import { CONFIG_PATHS, inspectConfig, loadConfig } from "../config/load.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { unpackedServerPath } from "../nats/server_inside.ts";
-import { type Command, type ConfigChoice, UsageError } from "./command.ts";
-import type { DoctorCommand } from "./doctor.ts";
+import { type Command, type ConfigChoice, type DoctorCommand, UsageError } from "./command.ts";
 import { doctorPermissions } from "./doctor_permissions.ts";
 import { parseCommand } from "./parse_command.ts";
 

@@ -39,6 +39,16 @@ export interface TableResult {
   readonly refused: string | undefined;
 }
 
+/** What comparing with one other node came to. */
+export interface NodeResult {
+  readonly node: bigint;
+  readonly tables: readonly TableResult[];
+  /** Rows written by the repair, here and there; undefined without one. */
+  readonly repaired: number | undefined;
+  /** Why the node could not be compared, or not to the end. */
+  readonly failure: string | undefined;
+}
+
 /** Compares the rows of this node with those of another while applications write to both. */
 export class Comparison {
   readonly #here: LocalRows;

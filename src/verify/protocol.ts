@@ -4,7 +4,7 @@ import type { Progress } from "./judge.ts";
 import type { EncodedKey } from "./key.ts";
 import type { DigestedRange, RowHolder, RowKind, StatesAt } from "./row_holder.ts";
 import type { KeyRange } from "./key_range.ts";
-import type { NodeResult } from "./verify.ts";
+import type { NodeResult } from "./comparison.ts";
 
 /** Longer than a node takes to hash the ranges of one request, or to wait for what another node has applied. */
 const ANSWER_TIMEOUT_MS = 30_000;

@@ -1,21 +1,11 @@
 import { messageOf, StreamError } from "../lib/errors.ts";
 import type { Peer, Peers } from "../stream/peers.ts";
-import { Comparison, type TableResult } from "./comparison.ts";
+import { Comparison, type NodeResult, type TableResult } from "./comparison.ts";
 import type { LocalRows } from "./local_rows.ts";
 import { RemoteRows } from "./protocol.ts";
 
 /** How long after the last node one more has to say that it runs. */
 const FIND_TIMEOUT_MS = 500;
-
-/** What comparing with one other node came to. */
-export interface NodeResult {
-  readonly node: bigint;
-  readonly tables: readonly TableResult[];
-  /** Rows written by the repair, here and there; undefined without one. */
-  readonly repaired: number | undefined;
-  /** Why the node could not be compared, or not to the end. */
-  readonly failure: string | undefined;
-}
 
 export interface VerifyOptions {
   readonly rows: LocalRows;

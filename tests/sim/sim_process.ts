@@ -14,7 +14,7 @@ import type { KeyValueStore } from "../../src/stream/key_value.ts";
 import { MemoryBuckets, type MemoryKeyValue } from "../../src/stream/memory_key_value.ts";
 import type { MemoryLog } from "../../src/stream/memory_log.ts";
 import { askToVerify } from "../../src/verify/protocol.ts";
-import type { NodeResult } from "../../src/verify/verify.ts";
+import type { NodeResult } from "../../src/verify/comparison.ts";
 import { Gates } from "./gates.ts";
 import { julianDay } from "./sim_application.ts";
 import type { SimFiles } from "./sim_files.ts";

@@ -1,5 +1,6 @@
 import { decodeKey, encodeKey } from "../../src/verify/key.ts";
-import { type NodeResult, verdictOf } from "../../src/verify/verify.ts";
+import type { NodeResult } from "../../src/verify/comparison.ts";
+import { verdictOf } from "../../src/verify/verify.ts";
 import { messageOf, StreamError } from "../../src/lib/errors.ts";
 import type { Random } from "./random.ts";
 import type { SimKey } from "./sim_application.ts";
