@@ -6,7 +6,7 @@ import { writePortable } from "./portable.ts";
 const RUNTIME = `#!/bin/sh
 case " $* " in
 *"/plan.js "*) echo "'--allow-it='\\\\''s \\$HOME'" ;;
-*) for word in "$@"; do echo "[$word]"; done; echo "server $NATS_SERVER" ;;
+*) for word in "$@"; do echo "[$word]"; done; echo "server $NATS_SERVER, $MALLOC_MMAP_THRESHOLD_" ;;
 esac
 `;
 /** The shells that stand for \`sh\` on the machines that we know, where this machine has them. */
@@ -75,7 +75,7 @@ Deno.test("the portable file starts the program with what the first stage allows
       "--allow-it='s $HOME",
     ];
     const shown = [...options, `${folder}/entry.js`, ...words].map((word) => `[${word}]\n`).join("");
-    assert.equal(stdout, `${shown}server ${folder}/nats-server\n`, shell.join(" "));
+    assert.equal(stdout, `${shown}server ${folder}/nats-server, 524288\n`, shell.join(" "));
   }
   console.log(`shells tried: ${shells.map(([name]) => name).join(", ")}`);
 });
@@ -89,7 +89,7 @@ Deno.test("the portable file unpacks once, closed to other users, and takes the 
   const inode = (): number | null => Deno.statSync(`${folder}/harmonylite`).ino;
   const [before, mode] = [inode(), Deno.statSync(folder).mode! & 0o777];
   assert.equal(mode, 0o700);
-  assert.match((await start([file], env)).stdout, /server \/my\/nats-server\n$/);
+  assert.match((await start([file], env)).stdout, /server \/my\/nats-server, 524288\n$/);
   assert.equal(inode(), before);
 });
 
