@@ -3,11 +3,14 @@ import { changeLog, GLOBAL_LOG, POSITION } from "../schema/names.ts";
 import type { SchemaTracker } from "../capture/schema_tracker.ts";
 import { presentTable, type Schema } from "../schema/followed_tables.ts";
 import { hasTable } from "../schema/own_tables.ts";
-import type { Database } from "../sqlite/database.ts";
+import type { Database, Parameter } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
 
 /** Rows changed in one transaction: some 10 ms, in which the application waits to write. */
 const MAX_ROWS_PER_TRANSACTION = 4096;
+/** Runs of fewer ids are put together in one statement, up to so many ids: of several shards each has some of the ids. */
+const SHORT_RUN = 16;
+const MAX_LISTED_IDS = 512;
 
 /** Where some changes stand in the database. */
 export interface LoggedChanges {
@@ -36,11 +39,18 @@ export interface StoredAt {
   readonly sequence: number;
 }
 
-/** One statement over a range of ids. */
+/** Some ids, as a condition in SQL. */
+interface IdCondition {
+  readonly sql: string;
+  readonly parameters: Parameter[];
+  readonly count: number;
+}
+
+/** One statement over some ids. */
 interface Step {
   /** Undefined for the global log. */
   readonly table: string | undefined;
-  readonly range: IdRange;
+  readonly ids: IdCondition;
 }
 
 /**
@@ -63,7 +73,7 @@ export async function markPublished(
       for (const step of steps) mark(database, schema.current, step, stored, [...changes.ids.keys()]);
     });
   for (const step of markingSteps(changes)) {
-    const count = countOf(step.range);
+    const { count } = step.ids;
     if (rows + count > MAX_ROWS_PER_TRANSACTION) {
       await run();
       [steps, rows] = [[], 0];
@@ -85,24 +95,24 @@ export function streamOf(database: Database, shard: number): KnownStream | undef
 function mark(
   database: Database,
   schema: Schema,
-  { table, range }: Step,
+  { table, ids }: Step,
   stored: StoredAt,
   tables: readonly string[],
 ): void {
   if (table === undefined) {
-    const removed = database.run(`DELETE FROM ${quote(GLOBAL_LOG)} WHERE id BETWEEN ? AND ?`, ...range);
+    const removed = database.run(`DELETE FROM ${quote(GLOBAL_LOG)} WHERE ${ids.sql}`, ...ids.parameters);
     // All that is pending was entered anew while these were on their way.
-    if (removed < countOf(range)) { for (const each of tables) removeSent(database, each); }
+    if (removed < ids.count) { for (const each of tables) removeSent(database, each); }
     return;
   }
   // A table that was renamed meanwhile has taken its changes along; with one that was dropped they may have gone.
   const log = changeLog(presentTable(schema, table));
   if (!hasTable(database, log)) return;
   database.run(
-    `UPDATE ${quote(log)} SET state = 1, shard = ?, sequence = ? WHERE id BETWEEN ? AND ?`,
+    `UPDATE ${quote(log)} SET state = 1, shard = ?, sequence = ? WHERE ${ids.sql}`,
     BigInt(stored.shard),
     BigInt(stored.sequence),
-    ...range,
+    ...ids.parameters,
   );
 }
 
@@ -117,8 +127,36 @@ function removeSent(database: Database, table: string): void {
 
 function* markingSteps({ globalIds, ids }: LoggedChanges): Generator<Step> {
   for (const [table, ofTable] of [...ids, [undefined, globalIds] as const]) {
-    for (const range of ofTable.pieces(MAX_ROWS_PER_TRANSACTION)) yield { table, range };
+    for (const condition of conditionsOf(ofTable)) yield { table, ids: condition };
   }
+}
+
+function* conditionsOf(ids: IdRanges): Generator<IdCondition> {
+  let short: IdRange[] = [];
+  let count = 0;
+  for (const range of ids.pieces(MAX_ROWS_PER_TRANSACTION)) {
+    if (countOf(range) > SHORT_RUN) {
+      yield between(range);
+      continue;
+    }
+    short.push(range);
+    count += countOf(range);
+    if (count < MAX_LISTED_IDS) continue;
+    yield oneOf(short, count);
+    [short, count] = [[], 0];
+  }
+  const [first] = short;
+  if (first) yield short.length === 1 ? between(first) : oneOf(short, count);
+}
+
+function between(range: IdRange): IdCondition {
+  return { sql: "id BETWEEN ? AND ?", parameters: [...range], count: countOf(range) };
+}
+
+function oneOf(ranges: readonly IdRange[], count: number): IdCondition {
+  const ids: bigint[] = [];
+  for (const [first, last] of ranges) for (let id = first; id <= last; id++) ids.push(id);
+  return { sql: "id IN (SELECT value FROM json_each(?))", parameters: [`[${ids.join()}]`], count };
 }
 
 function countOf([first, last]: IdRange): number {

@@ -107,6 +107,24 @@ Deno.test("what is marked leaves the global log, what was captured meanwhile doe
   );
 });
 
+Deno.test("of two shards each marks its own changes, which lie between the other's, and none of those", async () => {
+  await using lab = await CoreLab.open(PLAIN, { shards: 2 });
+  const count = 3_000;
+  lab.run(
+    `WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n LIMIT ${count}) INSERT INTO t SELECT i, i FROM n`,
+  );
+  const [first, second, ...others] = await lab.read();
+  assert.deepEqual(others, []);
+  await mark(lab, first!);
+  const state = `SELECT id FROM "__harmonylite__t_change_log" WHERE state = 1 AND shard = ${first!.shard}`;
+  const marked = keysOf(first!).map(String);
+  assert.ok(marked.length > 1_000 && marked.length < 2_000);
+  assert.deepEqual(lab.lines(`${state} ORDER BY id`), marked);
+  assert.deepEqual(lab.captured("t", "id"), keysOf(second!).map((key) => `insert|${key}`));
+  await mark(lab, second!);
+  assert.deepEqual(lab.captured("t", "id"), []);
+});
+
 Deno.test("what is sent is marked although its table was renamed or dropped meanwhile", async () => {
   await using lab = await CoreLab.open(`${PLAIN}; CREATE TABLE gone (id INTEGER PRIMARY KEY)`);
   lab.run("INSERT INTO t VALUES (1, 1); INSERT INTO gone VALUES (1)");
