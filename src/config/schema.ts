@@ -80,7 +80,8 @@ export const SCHEMA = section("", {
       min: 1,
       max: 1_024,
       unit: "streams",
-      help: "Number of streams that changes are divided over, for write-heavy loads.",
+      help:
+        "Number of streams that changes are divided over. More spread them over several NATS servers, and cost the node more work.",
     }),
     max_entries: integer({
       default: 1_024,
