@@ -40,11 +40,18 @@ export function renameIfThere(from: string, to: string): void {
   }
 }
 
-/** What root has made belongs to whom its folder does, who could not use it otherwise. Nothing happens for other users. */
+/**
+ * What root has made belongs to whom its folder does, who could not use it otherwise. Nothing happens for other users, and in a
+ * program that is locked to the file without its folder.
+ */
 export function giveToFolderOwner(path: string): void {
-  const { uid, gid } = Deno.statSync(dirname(path));
-  if (Deno.uid() !== 0 || uid === null || gid === null || Deno.statSync(path).uid !== 0) return;
-  Deno.chownSync(path, uid, gid);
+  if (Deno.uid() !== 0 || Deno.statSync(path).uid !== 0) return;
+  try {
+    const { uid, gid } = Deno.statSync(dirname(path));
+    if (uid !== null && gid !== null) Deno.chownSync(path, uid, gid);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotCapable)) throw error;
+  }
 }
 
 /** Writes a text that only this user may read. Crash point: the old file or the new one is there, never half of one. */

@@ -18,8 +18,19 @@ const SCHEMA = "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT);";
 /** Two nodes take the port of one after the other; a locked program is unpacked at its first start. */
 const START_MS = 60_000;
 
+/** Where nodes have their files. The folder of the log is the system's: a locked program may use the log in it, nothing else. */
+interface Places {
+  readonly dir: TempDir;
+  readonly logs: TempDir;
+}
+
 /** A node with a database, run by a program; not started. */
-async function prepareNode(dir: TempDir, program: Program, id: number, nats: Settings): Promise<ClusterNode> {
+async function prepareNode(
+  { dir, logs }: Places,
+  program: Program,
+  id: number,
+  nats: Settings,
+): Promise<ClusterNode> {
   const options: NodeOptions = {
     dir: dir.path,
     nodeId: id,
@@ -27,7 +38,7 @@ async function prepareNode(dir: TempDir, program: Program, id: number, nats: Set
     settings: {
       nats,
       snapshot: { enabled: true },
-      logging: { file: dir.file(`logs/node-${id}.log`) },
+      logging: { file: logs.file(`node-${id}.log`) },
       prometheus: { enable: true, bind: `0.0.0.0:${freePort()}` },
       health_check: { enable: true, bind: `127.0.0.1:${freePort()}` },
     },
@@ -38,16 +49,15 @@ async function prepareNode(dir: TempDir, program: Program, id: number, nats: Set
 }
 
 /** The first has a server of its own, which the second uses: by a name that is looked up. */
-async function prepareNodes(dir: TempDir, program: Program): Promise<[ClusterNode, ClusterNode]> {
-  await Deno.mkdir(dir.file("logs"));
+async function prepareNodes(places: Places, program: Program): Promise<[ClusterNode, ClusterNode]> {
   const port = freePort();
   return [
-    await prepareNode(dir, program, 1, {
+    await prepareNode(places, program, 1, {
       urls: [],
       bind_address: `127.0.0.1:${port}`,
       monitor_address: `127.0.0.1:${freePort()}`,
     }),
-    await prepareNode(dir, program, 2, { urls: [`nats://localhost:${port}`] }),
+    await prepareNode(places, program, 2, { urls: [`nats://localhost:${port}`] }),
   ];
 }
 
@@ -113,7 +123,8 @@ async function tryBundle(node: ClusterNode, dir: TempDir, program: Program): Pro
 
 /** Everything that is asked of each program, on two nodes. */
 async function tryProgram(t: Deno.TestContext, dir: TempDir, program: Program): Promise<void> {
-  const [first, second] = await prepareNodes(dir, program);
+  await using logs = await makeTempDir();
+  const [first, second] = await prepareNodes({ dir, logs }, program);
   await using _first = first;
   await using _second = second;
 
@@ -138,7 +149,7 @@ async function tryProgram(t: Deno.TestContext, dir: TempDir, program: Program): 
     if (Deno.build.os === "linux" && program.name !== "compiled") {
       assert.ok(!first.process.log.has("polling instead"), first.process.log.tail());
     }
-    assert.ok(Deno.readTextFileSync(dir.file("logs/node-2.log")).includes("Caught up with the streams"));
+    assert.ok(Deno.readTextFileSync(logs.file("node-2.log")).includes("Caught up with the streams"));
   });
   if (program.isExecutable && Deno.build.os === "linux") {
     await t.step("it is one process, called harmonylite, and its nats-server", () => {
@@ -306,7 +317,8 @@ Deno.test("each form of the program does what is promised, and the locked one no
   const portable = programs.find(({ name }) => name === "portable")!;
   await t.step("the locked program can do nothing else", async (t) => {
     await using dir = await makeTempDir();
-    const [first, second] = await prepareNodes(dir, portable);
+    await using logs = await makeTempDir();
+    const [first, second] = await prepareNodes({ dir, logs }, portable);
     await using _first = first;
     await using _second = second;
     await first.start({}, START_MS);
