@@ -1,5 +1,6 @@
 import { decode, encode } from "cbor-x";
 import { messageOf } from "../lib/errors.ts";
+import { statIfThere } from "../lib/files.ts";
 
 /**
  * `seq-map.cbor`: a CBOR map of stream to the last sequence applied, as the Go original keeps it. The positions that
@@ -42,10 +43,5 @@ export function writeSequenceMap(path: string, sequences: SequenceMap): void {
 }
 
 export function hasSequenceMap(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
+  return statIfThere(path)?.isFile ?? false;
 }

@@ -1,4 +1,5 @@
 import { release } from "../lib/memory.ts";
+import { nextPageRows } from "../lib/page_rows.ts";
 import { valueColumn } from "../schema/names.ts";
 import type { FollowedTable } from "../schema/followed_tables.ts";
 import { ofKind } from "../schema/row_conditions.ts";
@@ -95,8 +96,10 @@ export class Blocks {
     if (this.#columns !== other.#columns) return false;
     const bytes = await this.#look(block, (joined) => joined);
     if (!(bytes instanceof Uint8Array)) return false;
-    this.#rows = Math.floor(block.rows * Math.min(2, BLOCK_BYTES / bytes.length));
-    this.#rows = Math.max(1, Math.min(this.#rows, MAX_ROWS));
+    this.#rows = nextPageRows({ rows: block.rows, bytes: bytes.length }, {
+      bytes: BLOCK_BYTES,
+      most: MAX_ROWS,
+    });
     const areEqual = await other.#look(block, (joined) => `${joined} = ?`, bytes) === 1n;
     release(bytes);
     return areEqual;

@@ -3,6 +3,7 @@ import { ON_ITS_WAY } from "../apply/overlay.ts";
 import { keyText } from "../apply/key_text.ts";
 import { bindable, hasKey, keyParameters, selectVersion } from "../apply/row_sql.ts";
 import type { Version } from "../apply/version.ts";
+import { nextPageRows } from "../lib/page_rows.ts";
 import { changeLog, valueColumn } from "../schema/names.ts";
 import type { FollowedTable } from "../schema/followed_tables.ts";
 import { hasNull } from "../schema/row_conditions.ts";
@@ -135,8 +136,7 @@ export class TableRows {
       if (page.length < Math.min(rows, left)) return;
       start = encodeKey(page.at(-1)!.key);
       left -= page.length;
-      rows = Math.floor(page.length * Math.min(2, PAGE_BYTES / bytes));
-      rows = Math.max(1, Math.min(rows, MAX_PAGE_ROWS));
+      rows = nextPageRows({ rows: page.length, bytes }, { bytes: PAGE_BYTES, most: MAX_PAGE_ROWS });
     }
   }
 

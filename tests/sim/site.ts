@@ -1,4 +1,5 @@
 import type { Config } from "../../src/config/config.ts";
+import { removeIfThere } from "../../src/lib/files.ts";
 import type { MemoryKeyValue } from "../../src/stream/memory_key_value.ts";
 import type { MemoryLog } from "../../src/stream/memory_log.ts";
 import { GLOBAL_LOG, POSITION } from "../../src/schema/names.ts";
@@ -222,13 +223,5 @@ export class Site implements Disposable {
       clock: this.#clock,
       isCut: () => this.#isCut,
     });
-  }
-}
-
-function removeIfThere(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
 }
