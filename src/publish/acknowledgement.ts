@@ -55,33 +55,35 @@ interface Step {
 
 /**
  * Notes in the change logs that changes are in their stream, and takes them out of the global log.
- * A crash before or in between only means that they are sent again, which changes nothing.
+ * A crash before or in between only means that they are sent again, which changes nothing. Resolves to false when they will be:
+ * the logs were made anew, or the shard is known to have another stream than it was when they were read.
  */
 export async function markPublished(
   database: Database,
   schema: SchemaTracker,
   changes: LoggedChanges,
   stored: StoredAt,
-): Promise<void> {
+): Promise<boolean> {
   let steps: Step[] = [];
   let rows = 0;
-  const run = (): Promise<void> =>
+  const run = (): Promise<boolean> =>
     schema.write(() => {
-      if (schema.current.logs !== changes.logs) return;
+      if (schema.current.logs !== changes.logs) return false;
       // The stream may be lost by now, and all that was in it is to be sent again.
-      if (streamOf(database, stored.shard)?.created !== changes.stream?.created) return;
+      if (streamOf(database, stored.shard)?.created !== changes.stream?.created) return false;
       for (const step of steps) mark(database, schema.current, step, stored, [...changes.ids.keys()]);
+      return true;
     });
   for (const step of markingSteps(changes)) {
     const { count } = step.ids;
     if (rows + count > MAX_ROWS_PER_TRANSACTION) {
-      await run();
+      if (!await run()) return false;
       [steps, rows] = [[], 0];
     }
     steps.push(step);
     rows += count;
   }
-  await run();
+  return await run();
 }
 
 /** Which stream a shard has, as far as this node has noticed; undefined when it has read none. */

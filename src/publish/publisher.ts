@@ -143,8 +143,8 @@ export class Publisher {
       // When this node has noticed, it sends all again.
       return await sleep(UNNOTICED_PAUSE_MS, deadline);
     }
-    await markPublished(database, schema, changes, { shard, sequence });
-    onPublished(shardBatch, performance.now() - startMs);
+    const isMarked = await markPublished(database, schema, changes, { shard, sequence });
+    if (isMarked) onPublished(shardBatch, performance.now() - startMs);
   }
 
   /** Whether a shard still has the stream that was created then; false when that cannot be told. */
