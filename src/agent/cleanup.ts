@@ -72,7 +72,7 @@ async function sendPending(config: Config, { signal, logger }: CleanUpOptions): 
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(SEND_TIMEOUT_MS)]);
     // Already asked to stop, a publisher sends what is pending and returns.
     await replica.publisher(connection, () => true).run({ signal: AbortSignal.abort(), deadline });
-    if (countPending(replica.database) === 0) return;
+    if (await replica.database.look(() => countPending(replica.database), signal) === 0) return;
   } catch (cause) {
     signal.throwIfAborted();
     throw notSent(messageOf(cause), cause);
@@ -83,10 +83,13 @@ async function sendPending(config: Config, { signal, logger }: CleanUpOptions): 
 /** Whether anything is pending. Without their change log, own changes that come back cannot be told from others' any more. */
 async function needsSending(config: Config, signal: AbortSignal): Promise<boolean> {
   using database = Database.open(config.dbPath);
-  if (!hasTable(database, GLOBAL_LOG) && !hasTable(database, ORIGINAL_GLOBAL_LOG)) return false;
+  const logs = [GLOBAL_LOG, ORIGINAL_GLOBAL_LOG];
+  if (!await database.look(() => logs.some((log) => hasTable(database, log)), signal)) return false;
   const schema = await SchemaTracker.open(database, config.tables, {}, signal);
-  await schema.write(() => logIncomplete(database, schema.current), signal);
-  return countPending(database) > 0;
+  return await schema.write(() => {
+    logIncomplete(database, schema.current);
+    return countPending(database) > 0;
+  }, signal);
 }
 
 function notSent(why: string, cause?: unknown): HarmonyLiteError {

@@ -34,6 +34,7 @@ export class Replica implements Disposable {
   readonly #wakeups = { changes: new Wakeup(), schema: new Wakeup() };
   readonly activity = new Activity(Date.now());
 
+  /** Inside a transaction: prepares what is applied by. */
   private constructor(
     config: Config,
     { database, reader, comparer }: Pick<Replica, "database" | "reader" | "comparer">,
@@ -46,13 +47,6 @@ export class Replica implements Disposable {
     this.comparer = comparer;
     this.schema = schema;
     this.logger = logger;
-    database.onLocked = (ms) =>
-      logger.warn("Another program does not let this node write", {
-        reason: "database is locked",
-        database: config.dbPath,
-        seconds: Math.round(ms / 1000),
-        hint: "Look for a transaction that the application leaves open. Nothing is lost meanwhile.",
-      });
     this.messages = new MessageApplier({
       database,
       schema,
@@ -90,7 +84,16 @@ export class Replica implements Disposable {
     const database = stack.use(Database.open(config.dbPath));
     const reader = stack.use(Database.open(config.dbPath));
     const comparer = stack.use(Database.open(config.dbPath));
-    for (const connection of [reader, comparer]) connection.exec(`PRAGMA cache_size = -${READER_CACHE_KB}`);
+    database.onLocked = (ms) =>
+      logger.warn("Another program does not let this node write", {
+        reason: "database is locked",
+        database: config.dbPath,
+        seconds: Math.round(ms / 1000),
+        hint: "Look for a transaction that the application leaves open. Nothing is lost meanwhile.",
+      });
+    for (const connection of [reader, comparer]) {
+      await connection.look(() => connection.exec(`PRAGMA cache_size = -${READER_CACHE_KB}`), signal);
+    }
     const listener = {
       onChange: (tables: readonly string[]): void =>
         logger.info("Triggers installed", { tables: tables.join(", ") }),
@@ -99,7 +102,8 @@ export class Replica implements Disposable {
       onTakenOver: (left: TakenOver): void => sayTakenOver(left, logger),
     };
     const schema = await SchemaTracker.open(database, config.tables, listener, signal);
-    const replica = new Replica(config, { database, reader, comparer }, schema, logger);
+    const connections = { database, reader, comparer };
+    const replica = await schema.read(() => new Replica(config, connections, schema, logger), signal);
     stack.move();
     return replica;
   }

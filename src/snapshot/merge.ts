@@ -131,7 +131,7 @@ export class Merge {
         const rows = new TableRows(this.#snapshot.database, kind);
         const same = ours && rowKinds(ours).find(({ nullKey }) => nullKey.length === kind.nullKey.length);
         for (const listOf of [rowList, versionList]) {
-          const list = same && listOf(comparer, same);
+          const list = same && await comparer.look(() => listOf(comparer, same), signal);
           for await (const keys of differences(kind, listOf(this.#snapshot.database, kind), list)) {
             signal.throwIfAborted();
             for (const key of keys) {

@@ -275,7 +275,6 @@ export class Database implements Disposable {
   }
 }
 
-/** Whether another connection held a lock that the statement needed. */
 /** Holds the event loop; each attempt itself waits for {@link BUSY_TIMEOUT_MS}. */
 function untilUnlocked(action: () => void): void {
   for (const start = performance.now();;) {
@@ -287,6 +286,7 @@ function untilUnlocked(action: () => void): void {
   }
 }
 
+/** Whether another connection held a lock that the statement needed. */
 function isBusy(error: unknown): boolean {
   const code = primaryCode(error);
   return code === SQLITE_BUSY || code === SQLITE_LOCKED;

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { DatabaseSync } from "node:sqlite";
 import { startApplication } from "../support/application_process.ts";
 import { startCluster } from "../support/cluster.ts";
 import { eventually } from "../support/eventually.ts";
@@ -56,6 +57,26 @@ Deno.test("a node starts and replicates beside a program that writes without pau
     assert.ok(writer.running, writer.log.tail());
   }
   await cluster.converge();
+});
+
+Deno.test("a node that finds a transaction left open when it starts says so, and goes on when it ends", async () => {
+  await using cluster = await startCluster(1, {
+    schema: "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT);",
+    choose: () => ({ started: false }),
+  });
+  const node = cluster.node(1);
+  using application = new DatabaseSync(node.dbPath, { timeout: 10_000 });
+  application.exec("BEGIN IMMEDIATE; INSERT INTO notes VALUES (1, 'first');");
+  await using process = node.launch();
+  await process.waitForLog("database is locked");
+  application.exec("COMMIT");
+  await process.waitForLog("Caught up with the streams");
+  application.exec("INSERT INTO notes VALUES (2, 'second')");
+  await eventually("what is written from then on is sent", () => {
+    assert.equal(node.pending(), 0);
+    assert.equal(node.count('SELECT count(*) FROM "__harmonylite__notes_row_version"'), 1);
+  });
+  assert.equal(await process.stop(), 0);
 });
 
 if (Deno.build.os === "linux") {
