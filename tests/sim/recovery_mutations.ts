@@ -208,7 +208,7 @@ export const RECOVERY_MUTATIONS: readonly Mutation[] = [
     within: 800,
     edits: [{
       file: "src/publish/acknowledgement.ts",
-      find: "if (streamOf(database, stored.shard)?.created !== changes.stream?.created) return;",
+      find: "if (streamOf(database, stored.shard)?.created !== changes.stream?.created) return false;",
       replace: "",
     }],
   },
