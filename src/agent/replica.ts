@@ -1,5 +1,6 @@
 import { Applier, type ApplierOptions } from "../apply/applier.ts";
 import { MessageApplier } from "../apply/message_applier.ts";
+import { settleFolded } from "../apply/own_changes.ts";
 import type { TakenOver } from "../capture/left_behind.ts";
 import { SchemaTracker } from "../capture/schema_tracker.ts";
 import type { Config } from "../config/config.ts";
@@ -148,7 +149,16 @@ export class Replica implements Disposable {
       wakeup: this.#wakeups.changes,
       pollingIntervalMs: this.config.pollingInterval,
       mayPublish,
-      onPublished: ({ batch }, ms) => this.activity.notePublished(batch.count, ms),
+      settle: ({ ids, logs }, signal) =>
+        settleFolded({
+          database: this.database,
+          schema: this.schema,
+          node: this.config.nodeId,
+          ids,
+          logs,
+          signal,
+        }),
+      onPublished: (changes, ms) => this.activity.notePublished(changes, ms),
       onLooked: (what, ms) => this.activity.onTime(what, ms * 1000),
     });
   }

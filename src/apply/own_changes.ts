@@ -1,13 +1,18 @@
 import { type CapturedChange, ChangeReader } from "../capture/change_reader.ts";
 import { reenterPending } from "../capture/lost_state.ts";
+import type { SchemaTracker } from "../capture/schema_tracker.ts";
+import type { IdRanges } from "../lib/id_ranges.ts";
 import { changeLog, GLOBAL_LOG } from "../schema/names.ts";
-import { type FollowedTable, rowKinds, type Schema } from "../schema/followed_tables.ts";
+import { type FollowedTable, presentTable, rowKinds, type Schema } from "../schema/followed_tables.ts";
 import type { Database } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
 import { ownHash } from "./own_change.ts";
 import type { Position } from "./position.ts";
 import { RowVersions } from "./row_versions.ts";
 import { compareVersions } from "./version.ts";
+
+/** Changes that are judged in one transaction. */
+const CHANGES_AT_A_TIME = 256;
 
 export interface SettleOptions {
   /** This node's id. */
@@ -35,6 +40,44 @@ export function settleOwnChanges(database: Database, schema: Schema, options: Se
     }
   }
   if (isRequeued) reenterPending(database);
+}
+
+export interface FoldedOptions {
+  readonly database: Database;
+  readonly schema: SchemaTracker;
+  /** This node's id. */
+  readonly node: bigint;
+  /** Ids in the change logs, by table. */
+  readonly ids: ReadonlyMap<string, IdRanges>;
+  /** Of the schema under which they were read. */
+  readonly logs: number;
+  readonly signal: AbortSignal;
+}
+
+/** Is done with those of some own changes that are folded into the versions at hand, and returns how many they were. */
+export async function settleFolded(options: FoldedOptions): Promise<number> {
+  const { database, schema, node, signal } = options;
+  let settled = 0;
+  for (const [name, ids] of options.ids) {
+    for (const [first, last] of ids.pieces(CHANGES_AT_A_TIME)) {
+      settled += await schema.write(() => {
+        if (schema.current.logs !== options.logs) return 0;
+        const table = schema.current.tables.get(presentTable(schema.current, name));
+        if (!table) return 0;
+        let count = 0;
+        const versions = new RowVersions(database);
+        const changes = new ChangeReader(database, schema.current);
+        for (let id = first; id <= last; id++) {
+          const change = changes.one(table.name, id);
+          if (!change || !isFolded(table, change, node, versions)) continue;
+          finish(database, table, id);
+          count++;
+        }
+        return count;
+      }, signal);
+    }
+  }
+  return settled;
 }
 
 function inDoubt(database: Database, { name }: FollowedTable, options: SettleOptions): bigint[] {

@@ -47,6 +47,8 @@ export async function sendAllAgain(
 ): Promise<void> {
   const { database, schema, overlay, signal } = options;
   await schema.write(() => {
+    // A batch that is on its way now may be lost, or a part of it.
+    schema.invalidateReads();
     requeueUnread(lost, options);
     forgetOtherStreams(database, position.shard, position.stream);
     for (const table of [BATCH, PART, FINISHED_BATCH]) {

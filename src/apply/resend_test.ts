@@ -46,6 +46,18 @@ Deno.test("own changes that were not read from a lost stream become pending agai
   );
 });
 
+Deno.test("a batch that was on its way while all was queued is not marked, also when the stream is the same by name and age", async () => {
+  await using lab = await CoreLab.open("CREATE TABLE t (id INTEGER PRIMARY KEY)");
+  await lab.database.write(() => storePosition(lab.database, { ...NEW, sequence: 2 }));
+  lab.run("INSERT INTO t VALUES (1)");
+  const [{ changes }] = await lab.read() as [ShardBatch];
+  await sendAgain(lab, { ...NEW, sequence: 2 });
+  assert.equal(await markPublished(lab.database, lab.schema, changes, { shard: 1, sequence: 3 }), false);
+  assert.deepEqual(lab.lines('SELECT state, sequence FROM "__harmonylite__t_change_log"'), ["0|NULL"]);
+  const [again] = await lab.read() as [ShardBatch];
+  assert.equal(await markPublished(lab.database, lab.schema, again.changes, { shard: 1, sequence: 3 }), true);
+});
+
 Deno.test("what one node had read of a lost stream comes to all, under the versions that it had", async () => {
   const sql =
     `CREATE TABLE t (id INTEGER PRIMARY KEY, a); CREATE TABLE uniq (id INTEGER PRIMARY KEY, u UNIQUE);

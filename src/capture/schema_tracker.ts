@@ -88,6 +88,11 @@ export class SchemaTracker {
     }
   }
 
+  /** What was read from the change logs until now is not to be marked any more: see `logs` of {@link Schema}. */
+  invalidateReads(): void {
+    this.#current = { ...this.#current, logs: this.#current.logs + 1 };
+  }
+
   /** Whether the database still has the schema that `current` describes. */
   isCurrent(): boolean {
     return schemaVersion(this.#database) === this.#current.version;

@@ -14,7 +14,7 @@ import {
   type ReplicationLog,
 } from "../stream/replication_log.ts";
 import { type BatchPart, messageId } from "../wire/batch.ts";
-import { markPublished } from "./acknowledgement.ts";
+import { type LoggedChanges, markPublished } from "./acknowledgement.ts";
 import { describeRefusal, markFailed } from "./refusal.ts";
 import type { Round, RoundReader, ShardBatch } from "./round.ts";
 
@@ -49,8 +49,10 @@ export interface PublisherOptions {
   readonly pollingIntervalMs: number;
   /** False while this node must not publish. */
   readonly mayPublish: () => boolean;
-  /** Called with each batch that is acknowledged and marked, and how long that took. */
-  readonly onPublished: (batch: ShardBatch, ms: number) => void;
+  /** Is done with those of some changes that are folded into the versions here, and says how many they were. */
+  readonly settle: (changes: LoggedChanges, signal: AbortSignal) => Promise<number>;
+  /** Called with how many changes of a batch are acknowledged and done with, and how long that took. */
+  readonly onPublished: (changes: number, ms: number) => void;
   /** Called after each look at what is pending: whether there is anything, or all that goes into a round. */
   readonly onLooked: (what: "count_changes" | "scan_changes", ms: number) => void;
 }
@@ -130,21 +132,34 @@ export class Publisher {
   async #publish(shardBatch: ShardBatch, deadline: AbortSignal): Promise<void> {
     const { shard, batch, changes } = shardBatch;
     const { database, schema, onPublished } = this.#options;
+    const { stream } = changes;
     const startMs = performance.now();
     let sequence = 0;
+    let first = Infinity;
     for (const group of inGroups(batch.parts)) {
       const acks = await Promise.all(group.map((part) => this.#send(shard, part, deadline)));
       sequence = Math.max(sequence, ...acks.map((ack) => ack.sequence));
+      first = Math.min(first, ...acks.map((ack) => ack.sequence));
     }
-    const { stream } = changes;
-    // It may lie in another stream than the one that was read, or a part of it in each.
-    const isDoubtful = stream && (sequence <= stream.readTo || batch.parts.length > 1);
+    if (stream && first <= stream.readTo) return await this.#settle(shardBatch, startMs, deadline);
+    // Its parts may lie in two streams.
+    const isDoubtful = stream && batch.parts.length > 1;
     if (isDoubtful && !await this.#isThere(shard, stream.created)) {
       // When this node has noticed, it sends all again.
       return await sleep(UNNOTICED_PAUSE_MS, deadline);
     }
     const isMarked = await markPublished(database, schema, changes, { shard, sequence });
-    if (isMarked) onPublished(shardBatch, performance.now() - startMs);
+    if (isMarked) onPublished(batch.count, performance.now() - startMs);
+  }
+
+  /**
+   * What lies below what was read has come back: it was sent before. Or the stream is another one, or an older copy of it was
+   * put back, and this node's reader has yet to notice. The versions tell: what is not folded into them is sent again.
+   */
+  async #settle({ batch, changes }: ShardBatch, startMs: number, deadline: AbortSignal): Promise<void> {
+    const settled = await this.#options.settle(changes, deadline);
+    if (settled > 0) this.#options.onPublished(settled, performance.now() - startMs);
+    if (settled < batch.count) await sleep(UNNOTICED_PAUSE_MS, deadline);
   }
 
   /** Whether a shard still has the stream that was created then; false when that cannot be told. */

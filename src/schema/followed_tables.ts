@@ -51,7 +51,7 @@ export interface Schema {
   readonly leftOut: ReadonlyMap<string, string>;
   /** Every shape any followed table ever had here, by id. */
   readonly shapes: ReadonlyMap<number, TableShape>;
-  /** Rises when a log of captured changes is made anew: ids from before mean nothing in it. */
+  /** Rises when what was read from the logs of captured changes must not be marked: one was made anew, or all is sent again. */
   readonly logs: number;
 }
 

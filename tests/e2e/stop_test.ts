@@ -13,7 +13,7 @@ async function interruptUntilEnd(process: TestProcess): Promise<number> {
   await eventually("it has ended", () => {
     process.signal("SIGINT");
     return !process.running;
-  }, { intervalMs: 50, timeoutMs: 5_000 });
+  }, { intervalMs: 50, timeoutMs: 30_000 });
   return await process.exited;
 }
 

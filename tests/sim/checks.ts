@@ -45,6 +45,11 @@ export class Checks {
     this.#shown.set(site, readShown(site));
   }
 
+  /** An older copy of a stream was put back. */
+  streamWentBack(stream: string, created: string): void {
+    this.#streams.forget(stream, created);
+  }
+
   /** A node has applied messages, from its positions before to those of now. */
   afterApplying(site: Site, before: Positions, now: Positions): void {
     const was = this.#shown.get(site)!;
@@ -129,7 +134,7 @@ export class Checks {
         `POSITION: node ${site.number} is at ${stream} #${last} and lacks ledger row ${missing}`,
       );
     }
-    for (const group of this.#history.groups) {
+    for (const group of this.#world.terms.rollsBack ? [] : this.#history.groups) {
       const count = group.filter((x) => shown.has(x)).length;
       if (count === 0 || count === group.length) continue;
       throw new Violation(`ATOMIC: node ${site.number} shows ${count} of ${group}`);
@@ -216,11 +221,12 @@ function readShown(site: Site): Shown {
   return { images, versions, positions: site.positions() };
 }
 
-/** False when a stream was created anew, or its versions are being given up for that. */
+/** False when a stream was created anew or put back, or its versions are being given up for that. */
 function hasReadOn(before: Positions, now: Positions): boolean {
-  return [...now].every(([stream, { created }]) =>
-    created !== "" && (before.get(stream)?.created ?? created) === created
-  );
+  return [...now].every(([stream, { created, sequence }]) => {
+    const was = before.get(stream) ?? { created, sequence };
+    return created !== "" && was.created === created && was.sequence <= sequence;
+  });
 }
 
 function readVersions(application: Queryable, table: SimTable): Map<string, StoredVersion> {

@@ -22,6 +22,8 @@ export interface Run {
 
 const HOUR_MS = 3_700_000;
 const MOST_ROUNDS_TO_HEAL = 300;
+/** A reader that was told of a stream that went back looks again after its pause; until then it may seem to have read all. */
+const ROUNDS_TO_NOTICE = 2;
 /** Time that passes between two rounds of healing: longer than any pause of a node. */
 const ROUND_MS = 6_000;
 const MOST_GATES_TO_VERIFY = 150;
@@ -124,6 +126,8 @@ class Simulation {
         return this.#snapshots.truncate(random);
       case "recreate":
         return await this.#recreate(random);
+      case "rollBack":
+        return await this.#rollBack(random);
       case "leave":
         return await this.#snapshots.leave(site, random);
       case "lose":
@@ -263,6 +267,29 @@ class Simulation {
     if (random.chance(0.4)) await this.#actions.exchange(random.pick(sites), random, random.below(20));
   }
 
+  /** An older copy of a server's store is put back: streams lack their newest messages, and others come in their place. */
+  async #rollBack(random: Random): Promise<void> {
+    const { archive, broker, sites, time, trace } = this.#world;
+    const names = broker.list().map(({ name }) => name);
+    for (const name of random.chance(0.5) ? names : [random.pick(names)]) {
+      const { created, last } = broker.find(name)!;
+      const end = random.chance(0.5) ? Math.max(0, last - 1 - random.below(4)) : random.below(last + 1);
+      if (sites.some((site) => this.#wouldMissOwn(site, name, end))) continue;
+      if (end >= last) continue;
+      trace.push(`${name} goes back from #${last} to #${end}`);
+      archive.rollBack(name, end);
+      this.#checks.streamWentBack(name, created);
+    }
+    await time.pass(5);
+    if (random.chance(0.4)) await this.#actions.exchange(random.pick(sites), random, random.below(20));
+  }
+
+  /** Whether a node has sent what it would lose without hearing of it: it has not read it back yet. */
+  #wouldMissOwn(site: Site, stream: string, end: number): boolean {
+    const position = site.positions().get(stream)?.sequence ?? 0;
+    return position <= end && (site.pending > 0 || site.lastSent(stream) > end);
+  }
+
   async #join(random: Random): Promise<void> {
     const site = await this.#snapshots.join(random);
     if (site) this.#checks.look(site);
@@ -305,7 +332,8 @@ class Simulation {
   }
 
   async #comeToRest(random: Random): Promise<void> {
-    for (let round = 0; await this.#isBusy(random); round++) {
+    const leastRounds = this.#world.terms.rollsBack ? ROUNDS_TO_NOTICE : 0;
+    for (let round = 0; await this.#isBusy(random) || round < leastRounds; round++) {
       if (round === MOST_ROUNDS_TO_HEAL) throw new Violation("LIVELOCK: it does not come to rest");
       await this.#world.time.pass(ROUND_MS);
     }

@@ -2,7 +2,7 @@ import type { Config } from "../../src/config/config.ts";
 import { removeIfThere } from "../../src/lib/files.ts";
 import type { MemoryKeyValue } from "../../src/stream/memory_key_value.ts";
 import type { MemoryLog } from "../../src/stream/memory_log.ts";
-import { GLOBAL_LOG, POSITION } from "../../src/schema/names.ts";
+import { changeLog, GLOBAL_LOG, POSITION } from "../../src/schema/names.ts";
 import { quote } from "../../src/sqlite/identifier.ts";
 import { type LoggedWrite, SimApplication } from "./sim_application.ts";
 import { type SchemaChange, tablesAt } from "./schema_changes.ts";
@@ -190,6 +190,16 @@ export class Site implements Disposable {
   /** How many changes are captured and not known to be in the streams. */
   get pending(): number {
     return Number(this.application.all(`SELECT count(*) FROM ${quote(GLOBAL_LOG)}`)[0]![0]);
+  }
+
+  /** Sequence of the last own change in a stream, of those that the change logs still hold; 0 without one. */
+  lastSent(stream: string): number {
+    const shard = Number(stream.split("-").at(-1));
+    const logs = this.followedTables.map(({ name }) => quote(changeLog(name)));
+    const last = logs.map((log) =>
+      this.application.all(`SELECT max(sequence) FROM ${log} WHERE shard = ${shard}`)
+    );
+    return Math.max(0, ...last.map(([row]) => Number(row?.[0] ?? 0)));
   }
 
   /** How far it has applied each stream. */

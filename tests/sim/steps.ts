@@ -44,6 +44,8 @@ const WEIGHTS = {
   forget: 0.6,
   /** Streams are deleted and created anew. */
   recreate: 2,
+  /** An older copy of a server's store is put back. */
+  rollBack: 2,
 } as const;
 
 export type StepKind = keyof typeof WEIGHTS;
@@ -72,6 +74,11 @@ export function hasRecreations(seed: number): boolean {
   return seed % 7 === 5;
 }
 
+/** In others again they go back: without snapshots, as what was truncated does not come back with them. */
+export function hasRollbacks(seed: number): boolean {
+  return seed % 7 === 6 && !hasSnapshots(seed);
+}
+
 /** In some runs machines die all the time. */
 const ACCIDENTS: Partial<Record<StepKind, number>> = {
   crash: 3,
@@ -80,9 +87,9 @@ const ACCIDENTS: Partial<Record<StepKind, number>> = {
   restore: 6,
   relapse: 3,
 };
-/** In some nodes are away for long. */
 /** In some rows go all the time. */
 const DECAYS: Partial<Record<StepKind, number>> = { verify: 8, decay: 15 };
+/** In some nodes are away for long. */
 const ABSENCES: Partial<Record<StepKind, number>> = { absence: 6, cut: 2, tick: 2, crash: 2 };
 
 /** A step with randomness of its own, so that leaving one out does not change the others. */
@@ -100,7 +107,9 @@ export function stepsOf(seed: number, count = LENGTHS[seed % LENGTHS.length]!): 
   // Each run does some things more often than others: what needs much of one kind is found so.
   const often = hasDecays(seed) ? DECAYS : seed % 5 === 2 ? ACCIDENTS : seed % 3 === 1 ? ABSENCES : {};
   const isLeftOut = (kind: StepKind): boolean =>
-    (WITH_SNAPSHOTS.includes(kind) && !hasSnapshots(seed)) || (kind === "recreate" && !hasRecreations(seed));
+    (WITH_SNAPSHOTS.includes(kind) && !hasSnapshots(seed)) ||
+    (kind === "recreate" && !hasRecreations(seed)) ||
+    (kind === "rollBack" && !hasRollbacks(seed));
   const weights = kinds.map((kind) =>
     isLeftOut(kind)
       ? 0

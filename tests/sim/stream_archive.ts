@@ -23,6 +23,11 @@ export class StreamArchive {
     this.#broker.recreate(stream);
   }
 
+  /** An older copy of a stream is put back: it ends with `last`, and may hold other messages from there on. */
+  rollBack(stream: string, last: number): void {
+    this.#broker.rollBack(stream, last);
+  }
+
   /** A message of the stream as it was created then. */
   message(stream: string, created: string, sequence: number): LogMessage | undefined {
     const now = this.#broker.find(stream)!;

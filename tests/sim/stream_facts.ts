@@ -30,6 +30,11 @@ export class StreamReader {
     return rows;
   }
 
+  /** A stream may hold other messages than those that were looked at. */
+  forget(stream: string, created: string): void {
+    this.#streams.delete(`${stream} ${created}`);
+  }
+
   #readTo(stream: string, created: string, last: number): StreamFacts {
     const id = `${stream} ${created}`;
     let facts = this.#streams.get(id);

@@ -1,6 +1,6 @@
 import { Random } from "./random.ts";
 import { randomSchemaChanges, type SchemaChange } from "./schema_changes.ts";
-import { hasDecays, hasRecreations, hasSnapshots } from "./steps.ts";
+import { hasDecays, hasRecreations, hasRollbacks, hasSnapshots } from "./steps.ts";
 import { canDecay, LEDGER, SIM_TABLES, type SimTable } from "./tables.ts";
 
 const MINUTE_MS = 60_000;
@@ -33,6 +33,8 @@ export interface Terms {
   readonly hasSnapshots: boolean;
   /** Streams are deleted and created anew. */
   readonly recreates: boolean;
+  /** Whether they go back; then transactions may show in pieces until what was lost has come again. */
+  readonly rollsBack: boolean;
   /** Batches hold whole transactions. */
   readonly wholeTransactions: boolean;
   readonly maxTransactionRows: number;
@@ -54,7 +56,8 @@ export function termsOf(seed: number): Terms {
   const tables = [...chosen, LEDGER];
   const maxTransactionRows = random.pick([100_000, 100_000, 100_000, 100_000, 4, 9]);
   const ids = randomIds(random, hasUniqueWriter || decays);
-  const recreates = hasRecreations(seed);
+  const rollsBack = hasRollbacks(seed);
+  const recreates = hasRecreations(seed) || rollsBack;
   // A row that is sent again and completed meanwhile is a new write of whoever completes it: it beats what it never saw.
   const hasSchemaChanges = seed % 3 === 0 && !decays && !recreates;
   return {
@@ -70,6 +73,7 @@ export function termsOf(seed: number): Terms {
     decays,
     hasSnapshots: hasSnapshots(seed),
     recreates,
+    rollsBack,
     wholeTransactions: maxTransactionRows === 100_000,
     maxTransactionRows,
   };
