@@ -207,7 +207,7 @@ export const RECOVERY_MUTATIONS: readonly Mutation[] = [
   {
     name: "marks-what-was-lost",
     rule: "an acknowledgement of a stream that is lost by now counts for nothing",
-    within: 800,
+    within: 1_800,
     edits: [{
       file: "src/publish/acknowledgement.ts",
       find: "if (streamOf(database, stored.shard)?.created !== changes.stream?.created) return false;",
