@@ -1,7 +1,7 @@
 import { type CapturedChange, ChangeReader } from "../capture/change_reader.ts";
 import { reenterPending } from "../capture/lost_state.ts";
 import type { SchemaTracker } from "../capture/schema_tracker.ts";
-import type { IdRanges } from "../lib/id_ranges.ts";
+import type { IdRange, IdRanges } from "../lib/id_ranges.ts";
 import { changeLog, GLOBAL_LOG } from "../schema/names.ts";
 import { type FollowedTable, presentTable, rowKinds, type Schema } from "../schema/followed_tables.ts";
 import type { Database } from "../sqlite/database.ts";
@@ -56,25 +56,29 @@ export interface FoldedOptions {
 
 /** Is done with those of some own changes that are folded into the versions at hand, and returns how many they were. */
 export async function settleFolded(options: FoldedOptions): Promise<number> {
-  const { database, schema, node, signal } = options;
   let settled = 0;
-  for (const [name, ids] of options.ids) {
-    for (const [first, last] of ids.pieces(CHANGES_AT_A_TIME)) {
-      settled += await schema.write(() => {
-        if (schema.current.logs !== options.logs) return 0;
-        const table = schema.current.tables.get(presentTable(schema.current, name));
-        if (!table) return 0;
-        let count = 0;
-        const versions = new RowVersions(database);
-        const changes = new ChangeReader(database, schema.current);
-        for (let id = first; id <= last; id++) {
-          const change = changes.one(table.name, id);
-          if (!change || !isFolded(table, change, node, versions)) continue;
-          finish(database, table, id);
-          count++;
-        }
-        return count;
-      }, signal);
+  for (const [table, ids] of options.ids) {
+    for (const group of ids.groups(CHANGES_AT_A_TIME)) {
+      settled += await options.schema.write(() => settleGroup(table, group, options), options.signal);
+    }
+  }
+  return settled;
+}
+
+/** Inside a write transaction. */
+function settleGroup(name: string, group: readonly IdRange[], options: FoldedOptions): number {
+  const { database, schema: { current }, node, logs } = options;
+  const table = current.tables.get(presentTable(current, name));
+  if (!table || current.logs !== logs) return 0;
+  const versions = new RowVersions(database);
+  const changes = new ChangeReader(database, current);
+  let settled = 0;
+  for (const [first, last] of group) {
+    for (let id = first; id <= last; id++) {
+      const change = changes.one(table.name, id);
+      if (!change || !isFolded(table, change, node, versions)) continue;
+      finish(database, table, id);
+      settled++;
     }
   }
   return settled;

@@ -30,4 +30,23 @@ export class IdRanges {
       }
     }
   }
+
+  /** The same ranges, some at a time: those of a group have at most `maxIds` ids all together. */
+  *groups(maxIds: number): Generator<IdRange[]> {
+    let group: IdRange[] = [];
+    let count = 0;
+    for (const piece of this.pieces(maxIds)) {
+      if (count + countOf(piece) > maxIds) {
+        yield group;
+        [group, count] = [[], 0];
+      }
+      group.push(piece);
+      count += countOf(piece);
+    }
+    if (group.length > 0) yield group;
+  }
+}
+
+export function countOf([first, last]: IdRange): number {
+  return Number(last - first) + 1;
 }

@@ -1,4 +1,4 @@
-import type { IdRange, IdRanges } from "../lib/id_ranges.ts";
+import { countOf, type IdRange, type IdRanges } from "../lib/id_ranges.ts";
 import { changeLog, GLOBAL_LOG, POSITION } from "../schema/names.ts";
 import type { SchemaTracker } from "../capture/schema_tracker.ts";
 import { presentTable, type Schema } from "../schema/followed_tables.ts";
@@ -159,8 +159,4 @@ function oneOf(ranges: readonly IdRange[], count: number): IdCondition {
   const ids: bigint[] = [];
   for (const [first, last] of ranges) for (let id = first; id <= last; id++) ids.push(id);
   return { sql: "id IN (SELECT value FROM json_each(?))", parameters: [`[${ids.join()}]`], count };
-}
-
-function countOf([first, last]: IdRange): number {
-  return Number(last - first) + 1;
 }
