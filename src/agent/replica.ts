@@ -138,28 +138,21 @@ export class Replica implements Disposable {
 
   /** What sends captured changes. */
   publisher({ log, registry }: LogConnection, mayPublish: () => boolean): Publisher {
+    const { database, schema, logger, activity, config: { nodeId: node, pollingInterval } } = this;
     return new Publisher({
       announce: (schema, signal) => registry.announce(schema, signal),
-      database: this.database,
-      schema: this.schema,
+      database,
+      schema,
       rounds: this.#rounds(log),
       log,
-      node: this.config.nodeId,
-      logger: this.logger,
+      node,
+      logger,
       wakeup: this.#wakeups.changes,
-      pollingIntervalMs: this.config.pollingInterval,
+      pollingIntervalMs: pollingInterval,
       mayPublish,
-      settle: ({ ids, logs }, signal) =>
-        settleFolded({
-          database: this.database,
-          schema: this.schema,
-          node: this.config.nodeId,
-          ids,
-          logs,
-          signal,
-        }),
-      onPublished: (changes, ms) => this.activity.notePublished(changes, ms),
-      onLooked: (what, ms) => this.activity.onTime(what, ms * 1000),
+      settle: ({ ids, logs }, signal) => settleFolded({ database, schema, node, ids, logs, signal }),
+      onPublished: (changes, ms) => activity.notePublished(changes, ms),
+      onLooked: (what, ms) => activity.onTime(what, ms * 1000),
     });
   }
 
