@@ -264,6 +264,16 @@ Deno.test("keys: 1 and 1.0 without a type are one row, and its type travels", as
   assert.deepEqual(lab.lines("SELECT k, a FROM t"), ["1.0|2"]);
 });
 
+Deno.test("keys: the lowest integer, which an INT column keeps as REAL too, is one row, and its type travels", async () => {
+  for (const [first, second] of [[-(2 ** 63), -(2n ** 63n)], [-(2n ** 63n), -(2 ** 63)]] as const) {
+    await using lab = await CoreLab.open("CREATE TABLE t (k INT PRIMARY KEY, a)");
+    await lab.receive(put(10n, { k: first, a: "first" }));
+    await lab.receive(put(20n, { k: second, a: "second" }));
+    const type = typeof second === "bigint" ? "integer" : "real";
+    assert.deepEqual(lab.lines("SELECT typeof(k), a FROM t"), [`'${type}'|'second'`]);
+  }
+});
+
 Deno.test("keys: a collation that only the key's index has", async () => {
   await using lab = await CoreLab.open("CREATE TABLE t (k TEXT, a, PRIMARY KEY (k COLLATE NOCASE))");
   await lab.receive(put(1n, { k: "a", a: 1n }), put(2n, { k: "A", a: 2n }));

@@ -9,7 +9,7 @@ import {
 import { isOurs } from "../schema/names.ts";
 import { presentName } from "../schema/shape_history.ts";
 import { messageOf, WireError } from "../lib/errors.ts";
-import { type ChangeEvent, RawText, type SqlValue } from "../wire/event.ts";
+import { type ChangeEvent, isLowestInteger, RawText, type SqlValue } from "../wire/event.ts";
 import { type KeyCheck, keyChecks } from "./key_affinity.ts";
 import { ArrivingRows } from "./arriving_rows.ts";
 import { Clashes } from "./clashes.ts";
@@ -93,17 +93,18 @@ export class EventPlan {
       raw.push(at);
       return value.bytes;
     });
-    return { values, statements: this.#prepare(raw) };
+    const keyMayDiffer = this.#keyAt.some((at) => isLowestInteger(event.values[at]));
+    return { values, statements: this.#prepare(raw, keyMayDiffer) };
   }
 
-  #prepare(raw: number[]): RowStatements {
-    const name = raw.join();
+  #prepare(raw: number[], keyMayDiffer: boolean): RowStatements {
+    const name = keyMayDiffer ? `${raw} key` : raw.join();
     let statements = this.#statements.get(name);
-    if (!statements) this.#statements.set(name, statements = this.#build(new Set(raw)));
+    if (!statements) this.#statements.set(name, statements = this.#build(new Set(raw), keyMayDiffer));
     return statements;
   }
 
-  #build(raw: ReadonlySet<number>): RowStatements {
+  #build(raw: ReadonlySet<number>, keyMayDiffer: boolean): RowStatements {
     const options = { table: this.table, columns: this.#columns, raw };
     const statement = (sql: string): EventStatement => new EventStatement(this.#database, sql);
     const optional = (sql: string | undefined): EventStatement | undefined =>
@@ -111,7 +112,7 @@ export class EventPlan {
     try {
       return {
         vacate: optional(vacateRowid(options)),
-        update: optional(updateRow(options)),
+        update: optional(updateRow(options, keyMayDiffer)),
         insert: statement(insertRow(options)),
         remove: statement(deleteRow(options)),
         clashes: new Clashes(this.#database, options, this.#kinds),

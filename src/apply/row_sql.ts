@@ -33,11 +33,15 @@ function atKey(options: RowSqlOptions): string {
   return isRow(options.table, "row", (column) => parameter(options, column));
 }
 
-/** Changes the row with the event's key; undefined when inserting it unless it is there does as well. */
-export function updateRow(options: RowSqlOptions): string | undefined {
+/**
+ * Changes the row with the event's key; undefined when inserting it unless it is there does as well. `keyMayDiffer`: the row may
+ * have this very key in another form, though its columns have but one for others.
+ */
+export function updateRow(options: RowSqlOptions, keyMayDiffer: boolean): string | undefined {
   const { table } = options;
   // A key is written too where equal ones may differ. Elsewhere it would only cost time.
-  const same = new Set(table.key.filter((column) => hasOneForm(table, column)).map(({ name }) => name));
+  const ofOneForm = table.key.filter((column) => !keyMayDiffer && hasOneForm(table, column));
+  const same = new Set(ofOneForm.map(({ name }) => name));
   const columns = written(options).filter((column) => !same.has(column));
   if (columns.length === 0 && !table.keyIsRowid) return undefined;
   const set = (columns.length > 0 ? columns : [...same])

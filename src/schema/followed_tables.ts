@@ -158,7 +158,8 @@ function needsOneShard(table: Table): boolean {
 
 /**
  * Whether values of a key column that SQLite takes for equal are the same in type and bytes: under a collation 'A' and 'a'
- * are not, and without a type that makes them one 1 and 1.0 are not.
+ * are not, and without a type that makes them one 1 and 1.0 are not. The one number that an INT column leaves in two forms has to
+ * be asked for, see `isLowestInteger`.
  */
 export function hasOneForm(table: Table, { name, collation }: KeyColumn): boolean {
   const type = table.columns.find((column) => column.name === name)?.type ?? "";

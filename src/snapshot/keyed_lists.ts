@@ -1,6 +1,6 @@
 import { keyText } from "../apply/key_text.ts";
 import { yieldToEventLoop } from "../lib/sleep.ts";
-import { type FollowedTable, hasOneForm } from "../schema/followed_tables.ts";
+import type { FollowedTable } from "../schema/followed_tables.ts";
 import { valueColumn } from "../schema/names.ts";
 import type { Database } from "../sqlite/database.ts";
 import { exactColumns, ExactValues } from "../sqlite/exact_row.ts";
@@ -82,8 +82,7 @@ async function* differencesIn(
   theirs: KeyedList,
   ours: KeyedList | undefined,
 ): AsyncGenerator<EncodedKey[]> {
-  const isPlain = table.key.every((column) => hasOneForm(table, column));
-  const textOf = (key: EncodedKey): string => isPlain ? key.toHex() : keyText(table.key, decodeKey(key));
+  const textOf = (key: EncodedKey): string => keyText(table.key, decodeKey(key));
   const rest = new Map<string, MarkedKey>();
   for await (const entries of within(theirs, block)) {
     for (const entry of entries) rest.set(textOf(entry.key), entry);

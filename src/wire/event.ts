@@ -12,6 +12,16 @@ export class RawText {
  */
 export type SqlValue = null | bigint | number | string | RawText | Uint8Array;
 
+export const LOWEST_INTEGER = -(2n ** 63n);
+
+/**
+ * Whether a value is −2^63 as INTEGER or REAL. A column of a type with INT in its name keeps this one number in both forms, which
+ * are equal as keys; of any other whole REAL in its range it makes an INTEGER (`sqlite3VdbeIntegerAffinity` in SQLite's vdbemem.c).
+ */
+export function isLowestInteger(value: SqlValue | undefined): boolean {
+  return value === LOWEST_INTEGER || value === Number(LOWEST_INTEGER);
+}
+
 export type ChangeType = "insert" | "update" | "delete";
 
 /** One change of one row, as it travels. */

@@ -5,7 +5,7 @@
  */
 
 import { CborWriter, MAJOR } from "./cbor.ts";
-import { RawText, type SqlValue } from "./event.ts";
+import { isLowestInteger, LOWEST_INTEGER, RawText, type SqlValue } from "./event.ts";
 
 const INDEFINITE_ARRAY = 0x9f;
 const BREAK = 0xff;
@@ -67,7 +67,10 @@ function writeKey(table: string, keyColumns: readonly string[], keyValues: reado
   writer.writeByte(BREAK);
 }
 
-/** As on the wire, but for two cases in which the Go original's encoder chooses another form. */
+/**
+ * As on the wire, but for two cases in which the Go original's encoder chooses another form, and for a number whose two forms
+ * are one key: they must meet in one shard.
+ */
 function writeKeyValue(value: SqlValue): void {
   if (value instanceof RawText) {
     writer.writeHead(MAJOR.text, value.bytes.length);
@@ -77,7 +80,7 @@ function writeKeyValue(value: SqlValue): void {
   } else if (value === -Infinity) {
     writeFloat16(FLOAT16_MINUS_INFINITY);
   } else {
-    writer.writeValue(value);
+    writer.writeValue(isLowestInteger(value) ? LOWEST_INTEGER : value);
   }
 }
 

@@ -31,6 +31,10 @@ Deno.test("shard: infinities and raw text are hashed in the form of the Go origi
   }
 });
 
+Deno.test("shard: the lowest integer has one hash as INTEGER and as REAL", () => {
+  assert.equal(hashKey("t", ["k"], [-(2 ** 63)]), hashKey("t", ["k"], [-(2n ** 63n)]));
+});
+
 Deno.test("shard: the shard is the hash modulo shards, counted from 1", () => {
   for (const values of KEYS) {
     const columns = ["a", "b"].slice(0, values.length);
