@@ -111,6 +111,13 @@ export class Fold {
     return plan && { event, plan };
   }
 
+  /** Says which events come next: what our change log has of them is read together. */
+  expect(events: readonly ChangeEvent[]): void {
+    const own = events.filter(({ node }) => node === this.#node);
+    const byTable = Map.groupBy(own, ({ table }) => table);
+    this.#changes.expect(new Map([...byTable].map(([table, of]) => [table, of.map(({ id }) => id)])));
+  }
+
   apply({ event, plan }: PlannedEvent, time: StreamTime): Outcome {
     const { table } = plan;
     const key = plan.keyValues(event);

@@ -298,6 +298,7 @@ export class MessageApplier {
     let count = 0;
     let range: EventRange | undefined;
     for (const events of groups) {
+      this.#fold.expect(events);
       for (const untimed of events) {
         const event = timed(untimed, message);
         range = widen(range, event);

@@ -31,25 +31,16 @@ export function travellingColumns(
 
 interface ShapeStatements {
   readonly range: Statement;
+  readonly some: Statement;
   readonly exact: ExactRow;
-  readonly firstLarge: Statement;
 }
 
-/** Changes of one table with ids from `first` to `last`. */
-interface ReadAhead {
-  readonly first: bigint;
-  readonly last: bigint;
-  readonly changes: ReadonlyMap<bigint, CapturedChange>;
-}
-
-/** How many changes are read ahead: what lives for long fills V8's young generation, which then grows (measured). */
-const READ_AHEAD = 31n;
+/** How many changes are read together: what lives for long fills V8's young generation, which then grows (measured). */
+const READ_TOGETHER = 32;
 /** SQLite's largest. */
 const MAX_ID = (1n << 63n) - 1n;
 /** A change of more bytes is read by itself and not kept. */
 const LARGE_CHANGE_BYTES = 64 * 1024;
-/** How many changes are looked at in one go for large ones. */
-const LOOK_AHEAD = 511n;
 /** Values of one change that travel, all together. What is more cannot be sent: it would have to be in memory several times. */
 export const MAX_CHANGE_BYTES = 256 * 1024 * 1024;
 /** Of a value of a key, in a message to a person. */
@@ -66,10 +57,10 @@ export class ChangeReader {
   readonly #database: Database;
   readonly #statements = new Map<number, ShapeStatements>();
   #schema: Schema;
-  /** By table: changes of several tables mostly alternate. */
-  readonly #ahead = new Map<string, ReadAhead>();
-  /** By table: ids from which to which no change is large. */
-  readonly #small = new Map<string, { readonly first: bigint; readonly last: bigint }>();
+  /** What was read ahead, by table: changes of several tables mostly alternate. Undefined for what is not there, or large. */
+  readonly #ahead = new Map<string, ReadonlyMap<bigint, CapturedChange | undefined>>();
+  /** Ids that will be asked for, by table. */
+  #expected: ReadonlyMap<string, readonly bigint[]> = new Map();
 
   constructor(database: Database, schema: Schema) {
     this.#database = database;
@@ -83,12 +74,9 @@ export class ChangeReader {
     this.#statements.clear();
   }
 
-  /** The changes of a table with ids from `first` to `last`, in order of id. */
-  range(table: string, first: bigint, last: bigint): CapturedChange[] {
-    const shape = this.#currentShape(table);
-    if (!shape) return [];
-    const rows = this.#prepare(shape).range.all(first, last) as unknown as Row[];
-    return rows.map((row) => this.#toChange(shape, row)).filter((change) => change !== undefined);
+  /** Which changes will be asked for, by table and in that order: else those with the next ids are read ahead. */
+  expect(ids: ReadonlyMap<string, readonly bigint[]>): void {
+    this.#expected = ids;
   }
 
   /**
@@ -96,16 +84,8 @@ export class ChangeReader {
    * whoever asks for one mostly asks for the next: so `forget` must be called whenever changes may have been removed since.
    */
   one(table: string, id: bigint): CapturedChange | undefined {
-    const ahead = this.#ahead.get(table);
-    if (ahead && id >= ahead.first && id <= ahead.last) return this.aside(table, id);
-    // A stranger may name any id.
-    const end = id > MAX_ID - READ_AHEAD ? MAX_ID : id + READ_AHEAD;
-    const small = this.#lastSmall(table, id, end);
-    if (small < id) return this.#single(table, id);
-    const last = small < end ? small : end;
-    const changes = new Map(this.range(table, id, last).map((change) => [change.id, change]));
-    this.#ahead.set(table, { first: id, last, changes });
-    return changes.get(id);
+    if (!this.#ahead.get(table)?.has(id)) this.#readAhead(table, id);
+    return this.aside(table, id);
   }
 
   /** Hybrid clock of a change, undefined when there is none under that id. */
@@ -135,13 +115,27 @@ export class ChangeReader {
 
   /** One change, without reading ahead: for a look aside from the order in which changes come. */
   aside(table: string, id: bigint): CapturedChange | undefined {
-    return this.#ahead.get(table)?.changes.get(id) ?? this.#single(table, id);
+    return this.#ahead.get(table)?.get(id) ?? this.#single(table, id);
   }
 
   /** Forgets what was read ahead. */
   forget(): void {
     this.#ahead.clear();
-    this.#small.clear();
+    this.#expected = new Map();
+  }
+
+  #readAhead(table: string, id: bigint): void {
+    const shape = this.#currentShape(table);
+    if (!shape) return;
+    const expected = this.#expected.get(table) ?? [];
+    const at = expected.indexOf(id);
+    const wanted = at < 0 ? [] : expected.slice(at, at + READ_TOGETHER);
+    const ids = isRun(wanted) ? runFrom(id) : wanted;
+    const { range, some } = this.#prepare(shape);
+    const rows = ids === wanted ? some.all(`[${ids.join()}]`) : range.all(ids[0]!, ids.at(-1)!);
+    const changes = new Map<bigint, CapturedChange | undefined>(ids.map((each) => [each, undefined]));
+    for (const row of rows as unknown as Row[]) changes.set(row[0] as bigint, this.#toChange(shape, row));
+    this.#ahead.set(table, changes);
   }
 
   /** Of a table that was dropped the last one: its changes may still be on their way. */
@@ -157,31 +151,13 @@ export class ChangeReader {
     if (!statements) {
       const from = `${quote(changeLog(shape.table))} WHERE id = ?`;
       statements = {
-        range: this.#database.prepare(selectChanges(shape)),
+        range: this.#database.prepare(selectSmall(shape, "id BETWEEN ? AND ?")),
+        some: this.#database.prepare(selectSmall(shape, "id IN (SELECT value FROM json_each(?))")),
         exact: new ExactRow(this.#database, travellingValues(shape), from),
-        firstLarge: this.#database.prepare(selectFirstLarge(shape)),
       };
       this.#statements.set(shape.id, statements);
     }
     return statements;
-  }
-
-  /** The last change that may be read together with those from `first` on, `first - 1` when that is a large one itself. */
-  #lastSmall(table: string, first: bigint, last: bigint): bigint {
-    const known = this.#small.get(table);
-    if (known && known.first <= first && known.last >= last) return known.last;
-    const shape = this.#currentShape(table);
-    if (!shape) return last;
-    // What is captured from now on may be large.
-    const newest = this.#database.value(`SELECT max(id) FROM ${quote(changeLog(shape.table))}`) as
-      | bigint
-      | null;
-    const looked = first > MAX_ID - LOOK_AHEAD ? MAX_ID : first + LOOK_AHEAD;
-    const row = this.#prepare(shape).firstLarge.get(first, looked) as unknown as Row | undefined;
-    const end = row ? (row[0] as bigint) - 1n : looked;
-    const small = { first, last: newest !== null && newest < end ? newest : end };
-    this.#small.set(table, small);
-    return small.last;
   }
 
   /** One change by itself, unless it is too large. */
@@ -202,12 +178,26 @@ export class ChangeReader {
   }
 }
 
+/** Whether these are ids that follow each other, or none. */
+function isRun(ids: readonly bigint[]): boolean {
+  return ids.length === 0 || ids.at(-1)! - ids[0]! === BigInt(ids.length - 1);
+}
+
+/** Those that follow, up to the largest: a stranger may name any id. */
+function runFrom(id: bigint): bigint[] {
+  return Array.from({ length: READ_TOGETHER }, (_, at) => id + BigInt(at)).filter((each) => each <= MAX_ID);
+}
+
 function columnsOf(shape: TableShape): string[] {
   return shape.columns.map((column) => quote(valueColumn(column)));
 }
 
-function selectChanges(shape: TableShape): string {
-  return `${selectValues(shape, columnsOf(shape))} WHERE id BETWEEN ? AND ? ORDER BY id`;
+/** Those of some changes that are not large. */
+function selectSmall(shape: TableShape, condition: string): string {
+  const columns = columnsOf(shape);
+  return `${selectValues(shape, columns)} WHERE ${condition} AND ${
+    bytesOfAll(columns)
+  } <= ${LARGE_CHANGE_BYTES}`;
 }
 
 /** A large change by its id. */
@@ -227,12 +217,6 @@ function selectValues(shape: TableShape, values: readonly string[]): string {
   return `SELECT id, type, ts, shape, node, ${hasNul(values)}, ${values.join(", ")} FROM ${
     quote(changeLog(shape.table))
   }`;
-}
-
-/** The first change among some that is too large to be read with its neighbours. */
-function selectFirstLarge(shape: TableShape): string {
-  return `SELECT id FROM ${quote(changeLog(shape.table))}
-    WHERE id BETWEEN ? AND ? AND ${bytesOfAll(columnsOf(shape))} > ${LARGE_CHANGE_BYTES} ORDER BY id LIMIT 1`;
 }
 
 function selectBytes(shape: TableShape): string {

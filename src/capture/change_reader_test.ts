@@ -23,7 +23,8 @@ Deno.test("a change is read with every value as it was stored", async () => {
     ["x'ff00'", new Uint8Array([0xff, 0])],
   ];
   for (const [sql] of stored) lab.run(`INSERT INTO t (a) VALUES (${sql})`);
-  const read = new ChangeReader(lab.database, lab.schema.current).range("t", 1n, 100n);
+  const reader = new ChangeReader(lab.database, lab.schema.current);
+  const read = stored.map((_, at) => reader.one("t", BigInt(at + 1))!);
   // `shape.columns` is in order of name: a, id.
   assert.deepEqual(read.map(({ values }) => values[0]), stored.map(([, value]) => value));
 });
@@ -44,7 +45,8 @@ Deno.test("a change is read in the shape that its table had then", async () => {
   lab.run("INSERT INTO t VALUES (1, 'x'); ALTER TABLE t ADD COLUMN a");
   await lab.schema.refresh();
   lab.run("INSERT INTO t VALUES (2, 'y', 'z')");
-  const read = new ChangeReader(lab.database, lab.schema.current).range("t", 1n, 2n);
+  const reader = new ChangeReader(lab.database, lab.schema.current);
+  const read = [reader.one("t", 1n)!, reader.one("t", 2n)!];
   assert.deepEqual(read.map(({ shape }) => shape.columns), [["b", "id"], ["a", "b", "id"]]);
   assert.deepEqual(read.map(({ values }) => values), [["x", 1n], ["z", "y", 2n]]);
 });
@@ -57,6 +59,25 @@ Deno.test("a change that was captured after others were read ahead is found, too
   lab.run("INSERT INTO t VALUES (2, 2)");
   assert.deepEqual(changes.one("t", 2n)?.values, [2n, 2n]);
   assert.equal(changes.one("t", 3n), undefined);
+});
+
+Deno.test("changes that are expected are read with each other, and others are found as well", async () => {
+  await using lab = await CoreLab.open("CREATE TABLE t (id INTEGER PRIMARY KEY, a)");
+  lab.run(
+    "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n LIMIT 200) INSERT INTO t SELECT i, i FROM n",
+  );
+  const reader = new ChangeReader(lab.database, lab.schema.current);
+  const ids = Array.from({ length: 100 }, (_, at) => BigInt(2 * at + 1));
+  reader.expect(new Map([["t", ids]]));
+  assert.equal(reader.one("t", 1n)?.id, 1n);
+  lab.run(`DELETE FROM "__harmonylite__t_change_log" WHERE id IN (2, 3, 199)`);
+  assert.equal(reader.one("t", 3n)?.id, 3n, "was read with the first");
+  assert.deepEqual([2n, 199n, 200n, 197n].map((id) => reader.one("t", id)?.id), [
+    undefined,
+    undefined,
+    200n,
+    197n,
+  ]);
 });
 
 Deno.test("large changes are read one by one, and of a large delete only what travels", async () => {
