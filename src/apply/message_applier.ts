@@ -250,7 +250,10 @@ export class MessageApplier {
   async #deliver(message: LogMessage, streamTime: bigint): Promise<number> {
     try {
       const part = readPart(message.headers.get(HEADER_BATCH), message.headers.get(HEADER_PART));
-      if (!part) return await this.#foldIn(message, undefined, [this.#judge(message)], streamTime);
+      if (!part) {
+        this.#judge(message);
+        return await this.#foldIn(message, undefined, decodeParts([message.data], this.#decoder), streamTime);
+      }
       if (this.#batches.isFinished(message.stream, part)) return 0;
       const contents = this.#batches.complete(message, part);
       if (!contents) {
@@ -267,12 +270,17 @@ export class MessageApplier {
     }
   }
 
-  /** The events of a message, all judged before anything is written: it takes effect whole or not at all. */
-  #judge(message: LogMessage): readonly ChangeEvent[] {
-    const events = [...decodeParts([message.data], this.#decoder)].flat();
-    if (events.length === 0) throw new WireError("Cannot read message: it holds no event");
-    for (const event of events) this.#fold.plan(timed(event, message));
-    return events;
+  /**
+   * All events of a message are judged before anything is written: it takes effect whole or not at all. To decode it twice takes
+   * no longer than to keep its events meanwhile, which V8 would move to where only a full collection finds them (measured).
+   */
+  #judge(message: LogMessage): void {
+    let count = 0;
+    for (const events of decodeParts([message.data], this.#decoder)) {
+      for (const event of events) this.#fold.plan(timed(event, message));
+      count += events.length;
+    }
+    if (count === 0) throw new WireError("Cannot read message: it holds no event");
   }
 
   /** A batch of many parts is too large to be judged first: what it did is taken back when one of its events is refused. */
