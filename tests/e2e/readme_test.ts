@@ -137,7 +137,7 @@ class Reader implements AsyncDisposable {
     if (change !== undefined) await runSql(this.#other!.dbPath, change); // On every node.
     await this.#settle();
     const told = TOLD[section];
-    if (told !== undefined) assert.ok(this.#service!.log.has(told), this.#service!.log.tail());
+    if (told !== undefined) await this.#service!.waitForLog(told);
   }
 
   async #do(statement: string, whole: string): Promise<void> {
