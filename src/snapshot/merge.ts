@@ -8,7 +8,7 @@ import type { SchemaTracker } from "../capture/schema_tracker.ts";
 import { raiseClock } from "../capture/trigger_sql.ts";
 import { yieldToEventLoop } from "../lib/sleep.ts";
 import { BATCH, FINISHED_BATCH, PART } from "../schema/names.ts";
-import { presentTable, rowKinds, type Schema } from "../schema/followed_tables.ts";
+import { type FollowedTable, presentTable, rowKinds, type Schema } from "../schema/followed_tables.ts";
 import { type Database, isUnpreparable } from "../sqlite/database.ts";
 import { quote } from "../sqlite/identifier.ts";
 import { decodeKey, type EncodedKey } from "../verify/key.ts";
@@ -34,13 +34,11 @@ export interface MergeOptions {
   readonly signal: AbortSignal;
 }
 
-/** A row that differs. */
-interface DifferentRow {
-  /** As the snapshot has its table. */
-  readonly rows: TableRows;
-  readonly key: EncodedKey;
-  readonly shard: number;
-}
+/**
+ * Rows that differ, in the order in which they were found: the keys in hexadecimal, which take less memory than arrays, by the rows
+ * of one kind as the snapshot has them.
+ */
+type DifferentRows = Map<TableRows, Set<string>>;
 
 /**
  * Brings a database that holds data up to the positions of a snapshot, as if its messages had been read, while its
@@ -109,20 +107,28 @@ export class Merge {
   }
 
   async #takeOver(current: Schema, maxTransactionRows: number): Promise<number | undefined> {
+    let total = 0;
     let count = 0;
-    let rows: DifferentRow[] = [];
-    for await (const row of this.#differences(current)) {
-      rows.push(row);
-      if (rows.length <= maxTransactionRows) continue;
-      count += rows.length;
-      if (!await this.#adopt(rows, current, false)) return undefined;
-      rows = [];
+    const different: DifferentRows = new Map();
+    for await (const { rows, key } of this.#differences(current)) {
+      const keys = different.get(rows) ?? new Set();
+      const hex = key.toHex();
+      // Most rows that differ have another version as well, and are found twice.
+      if (keys.has(hex)) continue;
+      different.set(rows, keys.add(hex));
+      if (++count <= maxTransactionRows) continue;
+      if (!await this.#adopt(different, current, false)) return undefined;
+      total += count;
+      count = 0;
+      different.clear();
     }
-    return await this.#adopt(rows, current, true) ? count + rows.length : undefined;
+    return await this.#adopt(different, current, true) ? total + count : undefined;
   }
 
   /** Rows of the streams at hand that are not as the snapshot has them, or have another version. */
-  async *#differences(schema: Schema): AsyncGenerator<DifferentRow> {
+  async *#differences(
+    schema: Schema,
+  ): AsyncGenerator<{ readonly rows: TableRows; readonly key: EncodedKey }> {
     const { signal, comparer } = this.#options;
     for (const theirs of this.#snapshot.schema.tables.values()) {
       const name = presentTable(schema, theirs.name);
@@ -135,8 +141,7 @@ export class Merge {
           for await (const keys of differences(kind, listOf(this.#snapshot.database, kind), list)) {
             signal.throwIfAborted();
             for (const key of keys) {
-              const shard = shardOfRow({ ...kind, name }, decodeKey(key), this.#options.shards);
-              if (this.#shards.has(shard)) yield { rows, key, shard };
+              if (this.#shards.has(this.#shardOf(kind, name, key))) yield { rows, key };
             }
           }
         }
@@ -144,16 +149,24 @@ export class Merge {
     }
   }
 
+  /** `name`: what the table is called here. */
+  #shardOf(table: FollowedTable, name: string, key: EncodedKey): number {
+    return shardOfRow({ ...table, name }, decodeKey(key), this.#options.shards);
+  }
+
   /** False when the schema has changed meanwhile. */
-  async #adopt(rows: readonly DifferentRow[], schema: Schema, isLast: boolean): Promise<boolean> {
+  async #adopt(different: DifferentRows, schema: Schema, isLast: boolean): Promise<boolean> {
     const { database, messages, signal } = this.#options;
     const done = await messages.withFold(async (fold) => {
       if (this.#options.schema.current !== schema) return false;
       // No write that is made on top of these rows may lie below them.
       raiseClock(database, this.#snapshot.clock);
-      for (const [at, row] of rows.entries()) {
-        this.#adoptRow(fold, row);
-        if (at % ROWS_BETWEEN_YIELDS === 0) await yieldToEventLoop();
+      for (const [rows, keys] of different) {
+        let count = 0;
+        for (const hex of keys) {
+          this.#adoptRow(fold, rows, Uint8Array.fromHex(hex));
+          if (count++ % ROWS_BETWEEN_YIELDS === 0) await yieldToEventLoop();
+        }
       }
       if (isLast) this.#arrive(schema);
       return true;
@@ -161,10 +174,11 @@ export class Merge {
     return done ?? false;
   }
 
-  #adoptRow(fold: Fold, { rows, key, shard }: DifferentRow): void {
+  #adoptRow(fold: Fold, rows: TableRows, key: EncodedKey): void {
     const event = this.#decoder.decode(rows.event(key))[0]!;
     const planned = fold.plan({ ...event, ts: event.ts ?? 0n });
     if (!planned) return;
+    const shard = this.#shardOf(rows.table, planned.plan.table.name, key);
     const version = this.#versions.get(rows.table, decodeKey(key));
     if (version && this.#recreated.has(shard)) return;
     fold.adopt(planned, { version, isThere: event.type !== "delete", lone: this.#fateOfLone(shard) });

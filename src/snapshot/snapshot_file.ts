@@ -27,6 +27,8 @@ export class SnapshotFile implements Disposable {
     using stack = new DisposableStack();
     const database = stack.use(Database.open(path));
     const { current } = await SchemaTracker.open(database, filter, {}, signal);
+    // One for all that is read: a transaction for each row would take most of the time of a merge.
+    database.exec("BEGIN");
     const file = new SnapshotFile(database, current);
     stack.move();
     return file;

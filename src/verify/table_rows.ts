@@ -111,11 +111,11 @@ export class TableRows {
     const values = decodeKey(key);
     const version = this.#version(values);
     const row = this.#readRow(values);
-    const writer = new CborWriter(4096);
+    this.#scratch.clear();
     const [shape, type] = row ? [this.#shape, "insert" as const] : [this.#deleteShape, "delete" as const];
     const sorted = row ? this.#exact.of(row) : this.#sortedKey(values);
-    writeEvent(writer, shape, version?.node ?? 1n, type, 0n, version?.ts, sorted);
-    return writer.copy();
+    writeEvent(this.#scratch, shape, version?.node ?? 1n, type, 0n, version?.ts, sorted);
+    return this.#scratch.copy();
   }
 
   #sortedKey(values: readonly SqlValue[]): SqlValue[] {

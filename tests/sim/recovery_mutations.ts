@@ -38,7 +38,7 @@ export const RECOVERY_MUTATIONS: readonly Mutation[] = [
     rule: "only rows of the shards in which the snapshot is ahead are taken over",
     within: 400,
     edits: [
-      { file: MERGE, find: "if (this.#shards.has(shard)) yield", replace: "yield" },
+      { file: MERGE, find: "if (this.#shards.has(this.#shardOf(kind, name, key))) yield", replace: "yield" },
       {
         file: MERGE,
         find: "this.#positions.find((position) => position.shard === shard)!;",
