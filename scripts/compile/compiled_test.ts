@@ -40,7 +40,9 @@ Deno.test("the compiled executable is locked to its configuration, and carries n
     allow_import: permissions["allow_import"],
   });
   assert.deepEqual([permissions["prompt"], permissions["ignore_env"]], [false, []]);
-  assert.ok(v8Flags.includes("--max-semi-space-size=4"));
+  for (const flag of ["--max-semi-space-size=4", "--heap-growing-percent=25"]) {
+    assert.ok(v8Flags.includes(flag));
+  }
 });
 
 /** How the runtime base is told what to do: JSON behind its own bytes. */

@@ -1,8 +1,11 @@
 import type { Permissions } from "../../src/agent/permissions.ts";
 import { ConfigError } from "../../src/lib/errors.ts";
 
-/** Keeps V8 from growing its young generation to some 60 MB under load, where half of it does as well: 8 MB less. */
-export const V8_FLAG = "--v8-flags=--max-semi-space-size=4";
+/**
+ * Keeps V8 from growing its young generation to some 60 MB under load, where half of it does as well, and lets it collect what is
+ * old when there is a quarter more of it, not three times as much: 8 MB less, and up to 40.
+ */
+export const V8_FLAG = "--v8-flags=--max-semi-space-size=4,--heap-growing-percent=25";
 
 /**
  * The options of `deno run` and `deno compile` that allow this and nothing else, and never ask. Other variables are not there
